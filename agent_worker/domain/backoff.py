@@ -1,0 +1,39 @@
+"""When a failed attempt is tried again.
+
+Exponential backoff with full jitter: the delay is uniform between zero and a ceiling that doubles with each
+attempt. Full jitter spreads a thundering herd best (Marc Brooker, "Exponential Backoff And Jitter", 2015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent_worker.domain.errors import ProcessorError
+from agent_worker.domain.outcome import Failed, Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Ceiling of the delay: `base_s` × 2^(attempt − 1), at most `max_s`. Seconds."""
+
+    base_s: float = 1.0
+    max_s: float = 300.0
+
+    def delay_s(self, attempt: int, *, roll: float) -> float:
+        """Return the wait in seconds after `attempt` (from 1); `roll` is uniform in [0, 1)."""
+        doublings = min(attempt - 1, 32)  # 2^32 s is past any max_s; keeps the power small
+        return min(self.base_s * 2.0**doublings, self.max_s) * roll
+
+
+def after_failure(
+    error: ProcessorError, *, attempt: int, max_attempts: int, backoff: Backoff, roll: float
+) -> Retry | Failed:
+    """Decide what follows a failed attempt.
+
+    A `Retry-After` from upstream is a floor: the jitter comes on top, so that a fleet told to wait ten
+    seconds does not come back as one.
+    """
+    if not error.retryable or attempt >= max_attempts:
+        return Failed(message=str(error), code=error.code, retryable=error.retryable)
+    delay_s = backoff.delay_s(attempt, roll=roll) + (error.retry_after_s or 0.0)
+    return Retry(message=str(error), code=error.code, delay_s=delay_s)

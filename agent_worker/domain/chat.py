@@ -1,0 +1,93 @@
+"""The chat-model port: what the product asks of a model, and what comes back.
+
+A model id is `provider/model`: `openai/gpt-4o-mini`, `anthropic/claude-sonnet-5`, `local/smollm2-135m`, `echo/echo`.
+One file per provider stands in `agent_worker/llm/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+from agent_worker.domain.json import JsonObject
+
+Role: TypeAlias = Literal["system", "user", "assistant"]
+FinishReason: TypeAlias = Literal["stop", "length", "content-filter", "tool-calls", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """One question to a model. None leaves a choice to the provider's default."""
+
+    messages: tuple[ChatMessage, ...]
+    temperature: float | None = None
+    max_tokens: int | None = None
+    json_schema: JsonObject | None = None
+    """JSON Schema the answer must follow; the answer is then JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens counted by the provider (or, for `echo`, words)."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def as_json(self) -> JsonObject:
+        """Return `{"input_tokens", "output_tokens", "total_tokens"}`."""
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "total_tokens": self.input_tokens + self.output_tokens,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last chunk of every complete stream.
+
+    Attributes:
+        reason: Why the model stopped; `length` means that the answer is cut.
+        model: The model's name as the provider reports it.
+        usage: Tokens, zero where the provider does not say.
+    """
+
+    reason: FinishReason
+    model: str
+    usage: Usage = field(default_factory=Usage)
+
+
+ChatChunk: TypeAlias = TextDelta | Finished
+
+
+class ChatModel(Protocol):
+    """A model that answers by streaming."""
+
+    @property
+    def id(self) -> str:
+        """`provider/model`."""
+        ...
+
+    def stream(self, request: ChatRequest) -> AsyncIterator[ChatChunk]:
+        """Yield text as it comes, then exactly one `Finished`.
+
+        Raises:
+            UpstreamError: The provider refused, broke, or cut the stream before `Finished`.
+        """
+        ...

@@ -1,0 +1,149 @@
+"""Every error this package raises on purpose, as one tree.
+
+```
+AgentWorkerError
+├── ConfigurationError        a setting is missing or wrong; names it and the fix     exit code 2
+├── DatabaseUnavailable       nobody answers, or the connection broke                 exit code 3
+├── SchemaOutOfDate           tables older or newer than the code; names the command  exit code 3
+├── LeaseLost                 the task moved on: this worker's writes no longer count
+└── ProcessorError            an attempt failed: `code`, `retryable`
+    ├── InvalidPayload        the request cannot be processed; names the JSON path
+    ├── UnknownProcessor      no processor of that kind
+    ├── UpstreamError         a model provider or tool refused or broke
+    └── Cancelled             somebody asked for the task to stop
+```
+
+`str(error)` is a sentence for the person who reads it. It never holds a secret, SQL or a traceback.
+"""
+
+from __future__ import annotations
+
+
+class AgentWorkerError(Exception):
+    """Root of the tree: catch it to catch everything this package raises on purpose."""
+
+
+class ConfigurationError(AgentWorkerError):
+    """A setting is missing or wrong. The message names the setting and the fix."""
+
+
+class DatabaseUnavailable(AgentWorkerError):
+    """PostgreSQL cannot be reached, or the connection broke in the middle of a call.
+
+    Transient by nature: workers back off and come back; a command line tells the person and ends.
+    """
+
+
+class SchemaOutOfDate(AgentWorkerError):
+    """The tables are older or newer than this release. The message names the command that mends it."""
+
+
+class LeaseLost(AgentWorkerError):
+    """The task has moved on (rescued, cancelled, released): nothing this attempt writes counts any more."""
+
+
+class ProcessorError(AgentWorkerError):
+    """An attempt failed in a way that the processor can name.
+
+    Raise it from a processor to decide what happens next.
+
+    Args:
+        message: One plain sentence; it is stored in `response_payload.error`.
+        code: Stable snake_case name that clients may branch on; stored in `response_payload.code`.
+        retryable: Whether another attempt could end differently.
+        retry_after_s: Shortest useful wait before the next attempt, in seconds, when somebody told us.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "processor_error",
+        retryable: bool = True,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
+
+
+class InvalidPayload(ProcessorError):
+    """The request cannot be processed as it stands; trying again would not help.
+
+    Args:
+        problem: What is wrong, as the rest of a sentence that begins with the path.
+        path: JSON path of the culprit, such as `$.messages[0].role`.
+    """
+
+    def __init__(self, problem: str, *, path: str = "$") -> None:
+        super().__init__(f"{path} {problem}", code="invalid_payload", retryable=False)
+        self.path = path
+
+
+class UnknownProcessor(ProcessorError):
+    """No processor of this kind is installed here."""
+
+    def __init__(self, kind: str, *, known: tuple[str, ...]) -> None:
+        super().__init__(
+            f"No processor handles the kind {kind!r}. Known kinds: {', '.join(known) or 'none'}.",
+            code="unknown_kind",
+            retryable=False,
+        )
+
+
+class UpstreamError(ProcessorError):
+    """A model provider or a tool refused or broke.
+
+    Args:
+        message: What happened, in one sentence, without the provider's raw body.
+        provider: Short name as in a model id: `openai`, `local`, `anthropic`.
+        status: HTTP status, or None when no answer came (timeout, connection refused, cut stream).
+        retry_after_s: What the provider asked for, in seconds.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            code=upstream_code(status),
+            retryable=is_transient_status(status),
+            retry_after_s=retry_after_s,
+        )
+        self.provider = provider
+        self.status = status
+
+
+class Cancelled(ProcessorError):
+    """Somebody asked for the task to stop; it ends as `cancelled`."""
+
+    def __init__(self, message: str = "The task was cancelled.") -> None:
+        super().__init__(message, code="cancelled", retryable=False)
+
+
+def is_transient_status(status: int | None) -> bool:
+    """Tell whether an HTTP answer may differ next time: 408, 409, 429, any 5xx, or no answer at all."""
+    return status is None or status in {408, 409, 429} or status >= 500  # noqa: PLR2004 - HTTP's own numbers
+
+
+def upstream_code(status: int | None) -> str:
+    """Name a provider's refusal for clients: `rate_limited`, `upstream_unauthorized` and so on."""
+    match status:
+        case None:
+            return "upstream_unreachable"
+        case 429:
+            return "rate_limited"
+        case 401 | 403:
+            return "upstream_unauthorized"
+        case 404:
+            return "model_not_found"
+        case 408:
+            return "upstream_timeout"
+        case _:
+            return "upstream_error" if status >= 500 else "upstream_refused"  # noqa: PLR2004
