@@ -1,0 +1,179 @@
+"""Connections: a small pool per process, and the driver's errors in our words.
+
+Work uses at most two pooled connections; the listener and the heartbeat have one each. So a process holds four, and
+a small hosted project (60 direct connections) carries a fleet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, LiteralString, Self, TypeAlias
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutOfDate
+
+Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
+Params: TypeAlias = Mapping[str, Any]
+
+STATEMENT_TIMEOUT_S = 30.0
+"""No statement of ours takes longer; one that does is stuck behind a lock or a dead connection."""
+
+_OUR_DEFAULTS: dict[str, str | int] = {
+    "application_name": "agent-worker",
+    "connect_timeout": 5,
+    # A half-open connection is noticed after about 15 s, in use (user_timeout) and idle (keepalives) alike.
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+}
+
+
+def complete_conninfo(database_url: str) -> str:
+    """Add timeouts and keepalives to a connection string; what it names itself stays.
+
+    Raises:
+        ConfigurationError: The string is no PostgreSQL connection string.
+    """
+    try:
+        given = conninfo_to_dict(database_url)
+    except psycopg.ProgrammingError as exc:
+        raise ConfigurationError(
+            "DATABASE_URL is not a PostgreSQL connection string · "
+            "it should look like postgresql://user:password@host:5432/database · "
+            "mend it, or unset it to use the embedded PostgreSQL"
+        ) from exc
+    missing = {name: value for name, value in _OUR_DEFAULTS.items() if name not in given}
+    return make_conninfo(database_url, **missing)
+
+
+def describe_target(conninfo: str) -> str:
+    """Name a database for a person, without its password: `host:port/dbname`."""
+    given = conninfo_to_dict(conninfo)
+    host = given.get("host") or given.get("hostaddr") or "localhost"
+    return f"{host}:{given.get('port') or 5432}/{given.get('dbname') or 'postgres'}"
+
+
+@contextlib.contextmanager
+def translated(target: str) -> Iterator[None]:
+    """Turn the driver's errors into the domain's.
+
+    `DatabaseUnavailable` covers whatever may pass by itself: no connection, a cut one, a shutdown, a deadlock, a full
+    disk. Errors in the data (`psycopg.DataError`, `IntegrityError`) pass through: they belong to one task.
+
+    Raises:
+        DatabaseUnavailable: See above.
+        SchemaOutOfDate: A table, column or function is missing.
+    """
+    try:
+        yield
+    except (pg.UndefinedTable, pg.UndefinedFunction, pg.UndefinedColumn, pg.InvalidSchemaName) as exc:
+        raise SchemaOutOfDate(
+            f"the database at {target} lacks a part of this release's schema · run: agent-worker migrate"
+        ) from exc
+    except pg.InsufficientPrivilege as exc:
+        raise ConfigurationError(
+            f"the database at {target} refuses this role ({_first_line(exc)}) · "
+            "connect as the owner of the tables or as service_role"
+        ) from exc
+    except pg.ProgramLimitExceeded:
+        raise
+    except pg.DiskFull as exc:
+        raise DatabaseUnavailable(
+            f"postgres at {target} has no space left on its disk · free some, work goes on by itself"
+        ) from exc
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, TimeoutError) as exc:
+        raise DatabaseUnavailable(
+            f"postgres is not reachable at {target} · {_first_line(exc)} · "
+            "start it, or unset DATABASE_URL to use the embedded one"
+        ) from exc
+
+
+def _first_line(exc: BaseException) -> str:
+    lines = str(exc).strip().splitlines()
+    return lines[0].removeprefix("connection failed: ") if lines else type(exc).__name__
+
+
+class Database:
+    """A pool of at most `max_size` connections to one database, each in autocommit.
+
+    Args:
+        database_url: `postgresql://…`, or any libpq connection string.
+        max_size: Most pooled connections.
+        acquire_timeout_s: Longest wait for a free connection.
+
+    Raises:
+        ConfigurationError: `database_url` is malformed.
+    """
+
+    def __init__(self, database_url: str, *, max_size: int = 2, acquire_timeout_s: float = 10.0) -> None:
+        self.conninfo = complete_conninfo(database_url)
+        self.target = describe_target(self.conninfo)
+        self._acquire_timeout_s = acquire_timeout_s
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            self.conninfo,
+            min_size=1,
+            max_size=max_size,
+            open=False,
+            timeout=acquire_timeout_s,
+            reconnect_timeout=acquire_timeout_s,
+            num_workers=1,
+            kwargs={"autocommit": True},
+            name="agent-worker",
+        )
+
+    async def open(self) -> None:
+        """Connect once, so that a wrong address is told at the start and not with the first task.
+
+        Raises:
+            DatabaseUnavailable: Nobody answers, or the credentials are refused.
+        """
+        with translated(self.target):
+            # The pool would retry in the background and report a bare timeout; one plain connection names the cause.
+            async with asyncio.timeout(self._acquire_timeout_s):
+                probe = await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True)
+                await probe.close()
+            await self._pool.open()
+
+    async def close(self) -> None:
+        """Close all connections; twice is fine."""
+        await self._pool.close(timeout=2.0)
+
+    async def __aenter__(self) -> Self:
+        """Open the pool."""
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the pool."""
+        await self.close()
+
+    @property
+    def in_use(self) -> int:
+        """Connections handed out at this moment."""
+        stats = self._pool.get_stats()
+        return stats.get("pool_size", 0) - stats.get("pool_available", 0)
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Borrow a connection; the driver's errors come out translated, a stuck statement as DatabaseUnavailable."""
+        with translated(self.target):
+            async with self._pool.connection() as conn, asyncio.timeout(STATEMENT_TIMEOUT_S):
+                yield conn
+
+    async def fetch_all(self, query: LiteralString, params: Params | None = None) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows."""
+        async with self.connection() as conn:
+            cursor = await conn.execute(query, params)
+            return await cursor.fetchall()
+
+    async def fetch_value(self, query: LiteralString, params: Params | None = None) -> Any:
+        """Run one statement and return the first column of its first row, or None."""
+        rows = await self.fetch_all(query, params)
+        return rows[0][0] if rows else None

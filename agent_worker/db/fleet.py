@@ -1,0 +1,109 @@
+"""Workers' lives, and the upkeep that any worker does for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from agent_worker.db.connection import Database
+from agent_worker.db.queries import sql
+from agent_worker.domain.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerIdentity:
+    """What a worker tells about itself when it enters the fleet."""
+
+    id: UUID
+    name: str
+    host: str
+    pid: int
+    kinds: tuple[str, ...]
+    concurrency: int
+    version: str
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RescueResult:
+    """What became of the tasks of dead workers in one round."""
+
+    retried: int
+    failed: int
+    cancelled: int
+
+    @property
+    def total(self) -> int:
+        """Tasks taken back."""
+        return self.retried + self.failed + self.cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """How many scheduled tasks became due, and the seconds until the next one does (None: nothing scheduled)."""
+
+    staged: int
+    next_due_s: float | None
+
+
+class Fleet:
+    """Registration and upkeep; every call is safe on all workers at once."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def register(self, worker: WorkerIdentity) -> None:
+        """Enter the fleet, or return to it.
+
+        Raises:
+            ConfigurationError: A living worker has this name.
+        """
+        params = {
+            "id": worker.id,
+            "name": worker.name,
+            "host": worker.host,
+            "pid": worker.pid,
+            "kinds": list(worker.kinds),
+            "concurrency": worker.concurrency,
+            "version": worker.version,
+            "lease_s": worker.lease_s,
+        }
+        holder = await self._db.fetch_value(sql("register_worker"), params)
+        if holder is not None:
+            raise ConfigurationError(
+                f"the worker name is taken by {holder} · names are unique among living workers · "
+                "choose another with --name, or leave it out to get one made"
+            )
+
+    async def sign_off(self, worker_id: UUID, state: str) -> None:
+        """Say that a worker is `draining` or `stopped`."""
+        await self._db.fetch_all(sql("sign_off"), {"worker_id": worker_id, "state": state})
+
+    async def rescue(self, *, limit: int) -> RescueResult:
+        """Take tasks back from dead workers; see the SQL function for who counts as dead."""
+        statuses = [row[2] for row in await self._db.fetch_all(sql("rescue"), {"limit": limit})]
+        return RescueResult(
+            retried=statuses.count("pending"),
+            failed=statuses.count("failed"),
+            cancelled=statuses.count("cancelled"),
+        )
+
+    async def stage(self, *, limit: int) -> StageResult:
+        """Move tasks whose `run_at` has come into their lanes."""
+        ((staged, next_due_s),) = await self._db.fetch_all(sql("stage"), {"limit": limit})
+        return StageResult(staged, next_due_s)
+
+    async def fail_unknown_kinds(self, *, grace_s: float, limit: int) -> list[tuple[UUID, str]]:
+        """Fail tasks whose kind nobody ever offered, once `grace_s` seconds old; returns their ids and kinds."""
+        rows = await self._db.fetch_all(sql("fail_unknown_kinds"), {"grace_s": grace_s, "limit": limit})
+        return [(row[0], row[1]) for row in rows]
+
+    async def expire_questions(self, *, limit: int) -> int:
+        """Close questions whose time is up; returns how many."""
+        closed: int = await self._db.fetch_value(sql("expire_questions"), {"limit": limit})
+        return closed
+
+    async def prune(self, *, retention_s: float, limit: int) -> int:
+        """Delete tasks that ended more than `retention_s` seconds ago; returns how many."""
+        pruned: int = await self._db.fetch_value(sql("prune"), {"retention_s": retention_s, "limit": limit})
+        return pruned

@@ -1,0 +1,6 @@
+-- Claim up to %(limit)s due tasks, lane after lane. Index: agent_task_requests_claim_idx. Locks: rows, SKIP LOCKED.
+SELECT id, kind, request_payload, attempt, max_attempts, priority, user_id, enterprise_id, parent_id,
+       timeout_s, resume, created_at, started_at, waited_s, seq
+FROM agent_worker.claim(
+  %(worker_id)s, %(kinds)s::text[], %(priorities)s::smallint[], %(watermarks)s::bigint[], %(limit)s::integer
+)

@@ -1,0 +1,2 @@
+-- Give tasks back without using up their attempt; returns the ids written. Index: primary key.
+SELECT * FROM agent_worker.release(%(worker_id)s, %(ids)s::uuid[], %(attempts)s::integer[])

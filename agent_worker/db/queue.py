@@ -1,0 +1,245 @@
+"""Tasks, as a worker takes and returns them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from agent_worker.db.connection import Connection, Database
+from agent_worker.db.queries import sql
+from agent_worker.domain.events import Event
+from agent_worker.domain.json import JsonObject, JsonValue, dump_json
+from agent_worker.domain.replay import Call, Checkpoint, Question
+from agent_worker.domain.task import Lease, Resume, Task, TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One line of the queue: tasks of a kind and a priority, from `watermark` on in order of `seq`."""
+
+    kind: str
+    priority: int
+    watermark: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """A final outcome to write; `response` is JSON text."""
+
+    lease: Lease
+    status: TaskStatus
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """A child to insert once."""
+
+    lease: Lease
+    key: str
+    child_id: UUID
+    kind: str
+    payload: JsonObject
+
+
+@dataclass(slots=True)
+class Batch:
+    """Writes that commit together. Within a task the order is: events, checkpoints, children, progress, outcome."""
+
+    events: list[tuple[Lease, Event]] = field(default_factory=list)
+    checkpoints: list[tuple[Lease, Checkpoint]] = field(default_factory=list)
+    children: list[Spawned] = field(default_factory=list)
+    progress: dict[Lease, JsonObject] = field(default_factory=dict)
+    finals: list[Final] = field(default_factory=list)
+    retries: list[tuple[Lease, float]] = field(default_factory=list)
+    releases: list[Lease] = field(default_factory=list)
+    parks: list[tuple[Lease, Question]] = field(default_factory=list)
+
+    def leases(self) -> set[Lease]:
+        """Every lease that something in here names."""
+        return {
+            *(lease for lease, _ in self.events),
+            *(lease for lease, _ in self.checkpoints),
+            *(child.lease for child in self.children),
+            *self.progress,
+            *(final.lease for final in self.finals),
+            *(lease for lease, _ in self.retries),
+            *self.releases,
+            *(lease for lease, _ in self.parks),
+        }
+
+    def only(self, lease: Lease) -> Batch:
+        """Return the part that belongs to one lease."""
+        return Batch(
+            events=[item for item in self.events if item[0] == lease],
+            checkpoints=[item for item in self.checkpoints if item[0] == lease],
+            children=[child for child in self.children if child.lease == lease],
+            progress={lease: self.progress[lease]} if lease in self.progress else {},
+            finals=[final for final in self.finals if final.lease == lease],
+            retries=[item for item in self.retries if item[0] == lease],
+            releases=[item for item in self.releases if item == lease],
+            parks=[item for item in self.parks if item[0] == lease],
+        )
+
+    @property
+    def is_one_statement(self) -> bool:
+        """Whether only one kind of batched outcome is in it, so that no transaction is needed around it."""
+        groups = (self.events, self.progress, self.finals, self.retries, self.releases)
+        singles = self.checkpoints or self.children or self.parks
+        return not singles and sum(bool(group) for group in groups) == 1
+
+
+class Queue:
+    """The queue through the eyes of one worker. Every write names the worker's lease and is fenced by it."""
+
+    def __init__(self, db: Database, worker_id: UUID) -> None:
+        self._db = db
+        self.worker_id = worker_id
+
+    async def claim(self, lanes: Sequence[Lane], limit: int) -> list[Task]:
+        """Take up to `limit` due tasks, lane after lane; two workers never hold one task."""
+        rows = await self._db.fetch_all(
+            sql("claim"),
+            {
+                "worker_id": self.worker_id,
+                "kinds": [lane.kind for lane in lanes],
+                "priorities": [lane.priority for lane in lanes],
+                "watermarks": [lane.watermark for lane in lanes],
+                "limit": limit,
+            },
+        )
+        return [_task(row) for row in rows]
+
+    async def write(self, batch: Batch) -> set[Lease]:
+        """Commit a batch and return the leases that are lost: nothing of theirs was written.
+
+        Raises:
+            DatabaseUnavailable: Nothing, or with a cut connection perhaps all, was written; write it again.
+            psycopg.Error: A value does not fit the database (see `agent_worker.worker.recorder`).
+        """
+        lost: set[Lease] = set()
+        async with self._db.connection() as conn:
+            if batch.is_one_statement:
+                await self._write(conn, batch, lost)
+            else:
+                async with conn.transaction():
+                    await self._write(conn, batch, lost)
+        return lost
+
+    async def _write(self, conn: Connection, batch: Batch, lost: set[Lease]) -> None:
+        if batch.events:
+            # Sorted by task for the locks; the sort is stable, so a task's own events keep their order.
+            events = sorted(batch.events, key=lambda item: item[0].task_id)
+            leases = [lease for lease, _ in events]
+            lost |= await self._fenced(
+                conn,
+                "append_events",
+                leases,
+                types=[event.type for _, event in events],
+                data=[dump_json(event.data) for _, event in events],
+            )
+        for lease, checkpoint in batch.checkpoints:
+            await self._single(conn, "save_checkpoint", lease, lost, **_checkpoint_params(checkpoint))
+        for child in batch.children:
+            await self._single(
+                conn,
+                "spawn",
+                child.lease,
+                lost,
+                key=child.key,
+                child_id=child.child_id,
+                kind=child.kind,
+                payload=dump_json(child.payload),
+            )
+        if batch.progress:
+            leases = sorted(batch.progress, key=_by_task)
+            values = [dump_json(batch.progress[lease]) for lease in leases]
+            lost |= await self._fenced(conn, "report_progress", leases, progress=values)
+        if batch.finals:
+            finals = sorted(batch.finals, key=lambda final: final.lease.task_id)
+            lost |= await self._fenced(
+                conn,
+                "finish",
+                [final.lease for final in finals],
+                statuses=[final.status.value for final in finals],
+                responses=[final.response for final in finals],
+            )
+        if batch.retries:
+            retries = sorted(batch.retries, key=lambda item: item[0].task_id)
+            leases = [lease for lease, _ in retries]
+            lost |= await self._fenced(conn, "retry", leases, delays_s=[delay_s for _, delay_s in retries])
+        if batch.releases:
+            lost |= await self._fenced(conn, "release", sorted(batch.releases, key=_by_task))
+        for lease, question in batch.parks:
+            await self._single(conn, "park", lease, lost, **_question_params(question))
+
+    async def _fenced(
+        self, conn: Connection, name: str, leases: Sequence[Lease], **columns: object
+    ) -> set[Lease]:
+        params: dict[str, object] = {
+            "worker_id": self.worker_id,
+            "ids": [lease.task_id for lease in leases],
+            "attempts": [lease.attempt for lease in leases],
+            **columns,
+        }
+        cursor = await conn.execute(sql(name), params)
+        written: Collection[UUID] = {row[0] for row in await cursor.fetchall()}
+        return {lease for lease in leases if lease.task_id not in written}
+
+    async def _single(
+        self, conn: Connection, name: str, lease: Lease, lost: set[Lease], **columns: object
+    ) -> None:
+        params = {"worker_id": self.worker_id, "task_id": lease.task_id, "attempt": lease.attempt, **columns}
+        cursor = await conn.execute(sql(name), params)
+        row = await cursor.fetchone()
+        if row is None or not row[0]:
+            lost.add(lease)
+
+    async def load_checkpoints(self, task_id: UUID) -> dict[str, Checkpoint]:
+        """Return everything the task remembers, by key."""
+        rows = await self._db.fetch_all(sql("load_checkpoints"), {"task_id": task_id})
+        return {key: Checkpoint(key, Call(call), value, is_done) for key, call, value, is_done in rows}
+
+    async def cancel_requests(self) -> list[UUID]:
+        """Return the tasks this worker holds that somebody asked to cancel."""
+        ids: list[UUID] = await self._db.fetch_value(sql("cancel_requests"), {"worker_id": self.worker_id})
+        return ids
+
+
+def _by_task(lease: Lease) -> UUID:
+    return lease.task_id
+
+
+def _task(row: tuple[Any, ...]) -> Task:
+    return Task(
+        id=row[0],
+        kind=row[1],
+        request_payload=row[2],
+        attempt=row[3],
+        max_attempts=row[4],
+        priority=row[5],
+        user_id=row[6],
+        enterprise_id=row[7],
+        parent_id=row[8],
+        timeout_s=row[9],
+        resume=Resume(row[10]) if row[10] else Resume.FRESH,
+        created_at=row[11],
+        started_at=row[12],
+        waited_s=row[13],
+    )
+
+
+def _checkpoint_params(checkpoint: Checkpoint) -> dict[str, JsonValue]:
+    return {"key": checkpoint.key, "call": checkpoint.call.value, "value": dump_json(checkpoint.value)}
+
+
+def _question_params(question: Question) -> dict[str, object]:
+    return {
+        "key": question.key,
+        "call": question.call.value,
+        "child_id": question.child_id,
+        "fields": dump_json(question.fields),
+        "timeout_s": question.timeout_s,
+    }

@@ -1,0 +1,182 @@
+-- How workers take tasks and write what became of them. All calls are batches; every write names the lease
+-- (task, attempt, worker) and skips a row that has moved on, so a zombie's late result changes nothing.
+--
+-- Callers pass ids in ascending order: rows are then locked in one order by everybody.
+-- enable_seqscan and enable_hashjoin are off inside, because plans are cached while the table may still be tiny.
+
+-- Take up to p_limit due tasks, lane after lane in the order given, oldest first within a lane.
+-- A lane is (kind, priority, watermark); rows below the watermark are left to a later sweep.
+-- Index: agent_task_requests_claim_idx. Locks: rows, SKIP LOCKED.
+-- Commits without waiting for the disk: a claim lost in a crash is a task that is still pending.
+create function agent_worker.claim(
+  p_worker_id uuid, p_kinds text[], p_priorities smallint[], p_watermarks bigint[], p_limit integer
+) returns table (
+  id uuid, kind text, request_payload jsonb, attempt integer, max_attempts integer, priority smallint,
+  user_id uuid, enterprise_id text, parent_id uuid, timeout_s integer, resume text,
+  created_at timestamptz, started_at timestamptz, waited_s double precision, seq bigint
+)
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  return query
+  with picked as (
+    select due.id, due.updated_at
+    from unnest(p_kinds, p_priorities, p_watermarks) as lane (kind, priority, watermark)
+    cross join lateral (
+      select t.id, t.updated_at
+      from public.agent_task_requests t
+      where t.status = 'pending' and t.run_at is null
+        and t.kind = lane.kind and t.priority = lane.priority and t.seq >= lane.watermark
+      order by t.seq
+      limit p_limit
+      for update skip locked
+    ) due
+    limit p_limit
+  )
+  update public.agent_task_requests t
+  set status = 'processing', attempt = t.attempt + 1, worker_id = p_worker_id, started_at = now(), updated_at = now()
+  from picked
+  where t.id = picked.id
+  returning
+    t.id, t.kind, t.request_payload, t.attempt, t.max_attempts, t.priority,
+    t.user_id, t.enterprise_id, t.parent_id, t.timeout_s, t.resume,
+    t.created_at, t.started_at, extract(epoch from now() - picked.updated_at)::double precision, t.seq;
+end
+$$;
+
+-- Write final outcomes: completed, failed or cancelled, together with the response, in one update each.
+-- Returns the ids written; an id that is missing had moved on.
+create function agent_worker.finish(
+  p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_statuses text[], p_responses jsonb[]
+) returns setof uuid
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return query
+  update public.agent_task_requests t
+  set status = o.status, response_payload = o.response, finished_at = now(), updated_at = now()
+  from unnest(p_ids, p_attempts, p_statuses, p_responses) as o (id, attempt, status, response)
+  where t.id = o.id and t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id
+  returning t.id;
+  perform agent_worker.announce(p_ids);
+end
+$$;
+
+-- Put failed attempts back for another one after a delay in seconds; a task that somebody cancelled ends instead.
+create function agent_worker.retry(
+  p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_delays_s double precision[]
+) returns setof uuid
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return query
+  update public.agent_task_requests t
+  set status = case when t.cancel_requested_at is null then 'pending' else 'cancelled' end,
+      response_payload = case when t.cancel_requested_at is null then null
+        else agent_worker.failure('The task was cancelled before it finished.', 'cancelled', false) end,
+      finished_at = case when t.cancel_requested_at is null then null else now() end,
+      run_at = case when o.delay_s > 0 then now() + make_interval(secs => o.delay_s) end,
+      resume = 'retry', seq = default, worker_id = null, updated_at = now()
+  from unnest(p_ids, p_attempts, p_delays_s) as o (id, attempt, delay_s)
+  where t.id = o.id and t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id
+  returning t.id;
+end
+$$;
+
+-- Give tasks back without using up their attempt: the worker is shutting down.
+create function agent_worker.release(p_worker_id uuid, p_ids uuid[], p_attempts integer[]) returns setof uuid
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return query
+  update public.agent_task_requests t
+  set status = case when t.cancel_requested_at is null then 'pending' else 'cancelled' end,
+      response_payload = case when t.cancel_requested_at is null then null
+        else agent_worker.failure('The task was cancelled before it finished.', 'cancelled', false) end,
+      finished_at = case when t.cancel_requested_at is null then null else now() end,
+      attempt = t.attempt - 1,
+      resume = 'rescued', seq = default, worker_id = null, updated_at = now()
+  from unnest(p_ids, p_attempts) as o (id, attempt)
+  where t.id = o.id and t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id
+  returning t.id;
+  if found then
+    perform pg_notify('agent_worker', 'task');
+  end if;
+end
+$$;
+
+-- Append to the streams of held tasks, in the order given. Index: agent_task_events_pkey, read backwards.
+-- Locks: the tasks' rows, so that a task cannot move on between the look and the write, and seq has no gap.
+-- Returns the ids of the tasks that are still held.
+create function agent_worker.append_events(
+  p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_types text[], p_data jsonb[]
+) returns setof uuid
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  held uuid[];
+begin
+  select array_agg(locked.id) into held
+  from (
+    select t.id
+    from (select distinct e.id, e.attempt from unnest(p_ids, p_attempts) as e (id, attempt) order by e.id) lease
+    join public.agent_task_requests t on t.id = lease.id
+    where t.status = 'processing' and t.attempt = lease.attempt and t.worker_id = p_worker_id
+    for no key update of t
+  ) locked;
+
+  insert into public.agent_task_events (task_id, seq, type, data, attempt, user_id)
+  select
+    e.id,
+    coalesce((select max(past.seq) from public.agent_task_events past where past.task_id = e.id), 0)
+      + row_number() over (partition by e.id order by e.n),
+    e.type, e.data, e.attempt, t.user_id
+  from unnest(p_ids, p_attempts, p_types, p_data) with ordinality as e (id, attempt, type, data, n)
+  join public.agent_task_requests t on t.id = e.id
+  where e.id = any (held);
+
+  perform agent_worker.announce(held);
+  return query select unnest(held);
+end
+$$;
+
+-- Show how far tasks are. No index holds the column, so the update is HOT.
+create function agent_worker.report_progress(
+  p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_progress jsonb[]
+) returns setof uuid
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return query
+  update public.agent_task_requests t
+  set progress = o.progress, updated_at = now()
+  from unnest(p_ids, p_attempts, p_progress) as o (id, attempt, progress)
+  where t.id = o.id and t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id
+  returning t.id;
+end
+$$;

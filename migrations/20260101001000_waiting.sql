@@ -1,0 +1,141 @@
+-- Checkpoints, children, and parking: how a task remembers, and how it waits without holding a worker.
+
+-- Lock a held task; false when it has moved on.
+create function agent_worker.hold(p_worker_id uuid, p_task_id uuid, p_attempt integer) returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform 1 from public.agent_task_requests t
+  where t.id = p_task_id and t.status = 'processing' and t.attempt = p_attempt and t.worker_id = p_worker_id
+  for no key update;
+  return found;
+end
+$$;
+
+-- Store the result of a step, or a note of the processor. False when the task has moved on.
+create function agent_worker.save_checkpoint(
+  p_worker_id uuid, p_task_id uuid, p_attempt integer, p_key text, p_call text, p_value jsonb
+) returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if not agent_worker.hold(p_worker_id, p_task_id, p_attempt) then
+    return false;
+  end if;
+  insert into agent_worker.checkpoints (task_id, key, call, value)
+  values (p_task_id, p_key, p_call, p_value)
+  on conflict (task_id, key) do update set value = excluded.value;
+  return true;
+end
+$$;
+
+-- Insert a child once: the caller derives its id from the parent and the key. False when the task has moved on.
+create function agent_worker.spawn(
+  p_worker_id uuid, p_task_id uuid, p_attempt integer, p_key text, p_child_id uuid, p_kind text, p_payload jsonb
+) returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if not agent_worker.hold(p_worker_id, p_task_id, p_attempt) then
+    return false;
+  end if;
+  insert into public.agent_task_requests (id, kind, request_payload, user_id, enterprise_id, priority, parent_id)
+  select p_child_id, p_kind, p_payload, t.user_id, t.enterprise_id, t.priority, t.id
+  from public.agent_task_requests t
+  where t.id = p_task_id
+  on conflict (id) do nothing;
+  insert into agent_worker.checkpoints (task_id, key, call, value)
+  values (p_task_id, p_key, 'spawn', to_jsonb(p_child_id))
+  on conflict (task_id, key) do nothing;
+  return true;
+end
+$$;
+
+-- End an attempt to wait for an answer; the attempt is not used up.
+-- Returns 'waiting', or 'pending' when the answer is already there, 'cancelled' when somebody asked for a stop,
+-- null when the task has moved on. The row is locked before the answer is looked for: whoever answers locks it
+-- as well, so one of the two sees the other.
+create function agent_worker.park(
+  p_worker_id uuid, p_task_id uuid, p_attempt integer,
+  p_key text, p_call text, p_child_id uuid, p_fields jsonb, p_timeout_s double precision
+) returns text
+language plpgsql
+set search_path = ''
+as $$
+declare
+  task public.agent_task_requests;
+begin
+  update public.agent_task_requests t
+  set status = case when t.cancel_requested_at is null then 'waiting' else 'cancelled' end,
+      response_payload = case when t.cancel_requested_at is null then null
+        else agent_worker.failure('The task was cancelled before it finished.', 'cancelled', false) end,
+      finished_at = case when t.cancel_requested_at is null then null else now() end,
+      attempt = t.attempt - 1, worker_id = null, updated_at = now()
+  where t.id = p_task_id and t.status = 'processing' and t.attempt = p_attempt and t.worker_id = p_worker_id
+  returning t.* into task;
+  if not found or task.status = 'cancelled' then
+    return task.status;
+  end if;
+
+  insert into agent_worker.checkpoints (task_id, key, call, is_done)
+  values (p_task_id, p_key, p_call, false)
+  on conflict (task_id, key) do nothing;
+
+  if p_call = 'child' then
+    update agent_worker.checkpoints c
+    set value = jsonb_build_object('status', child.status, 'response', child.response_payload), is_done = true
+    from public.agent_task_requests child
+    where c.task_id = p_task_id and c.key = p_key and not c.is_done
+      and child.id = p_child_id and child.status in ('completed', 'failed', 'cancelled');
+    -- A child that is gone (pruned, deleted) will never wake its parent.
+    update agent_worker.checkpoints c
+    set value = jsonb_build_object('status', 'failed', 'response',
+          agent_worker.failure('The child task no longer exists.', 'child_missing', false)), is_done = true
+    where c.task_id = p_task_id and c.key = p_key and not c.is_done
+      and not exists (select 1 from public.agent_task_requests child where child.id = p_child_id);
+  else
+    insert into public.human_tasks (
+      task_id, key, type, title, description, form, context, priority, assignee, user_id, enterprise_id, expires_at
+    )
+    values (
+      p_task_id, p_key, p_fields ->> 'type', p_fields ->> 'title', p_fields ->> 'description', p_fields -> 'form',
+      p_fields -> 'context', p_fields ->> 'priority', (p_fields ->> 'assignee')::uuid,
+      task.user_id, task.enterprise_id, now() + make_interval(secs => p_timeout_s)
+    )
+    on conflict (task_id, key) do nothing;
+  end if;
+
+  perform 1 from agent_worker.checkpoints c where c.task_id = p_task_id and c.key = p_key and c.is_done;
+  if found then
+    perform agent_worker.resume_task(p_task_id);
+    return 'pending';
+  end if;
+  return 'waiting';
+end
+$$;
+
+-- Close questions whose time is up; their tasks wake and read that nobody answered.
+-- Index: human_tasks_expires_idx. Locks: rows, SKIP LOCKED.
+create function agent_worker.expire_questions(p_limit integer) returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  closed integer;
+begin
+  update public.human_tasks
+  set status = 'expired', updated_at = now()
+  where id in (
+    select h.id from public.human_tasks h
+    where h.status = 'pending' and h.expires_at <= now()
+    order by h.expires_at
+    limit p_limit
+    for update skip locked
+  );
+  get diagnostics closed = row_count;
+  return closed;
+end
+$$;

@@ -1,0 +1,251 @@
+-- Workers' lives and the fleet's upkeep. Every function is safe on all workers at once.
+
+-- Enter a worker, or return the name of the living worker that already has its name.
+create function agent_worker.register_worker(
+  p_id uuid, p_name text, p_host text, p_pid integer, p_kinds text[], p_concurrency integer, p_version text,
+  p_lease_s double precision
+) returns text
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update agent_worker.workers w
+  set state = 'lost', stopped_at = now()
+  where w.name = p_name and w.id <> p_id and w.stopped_at is null
+    and w.heartbeat_at < now() - make_interval(secs => w.lease_s);
+  insert into agent_worker.workers as w (id, name, host, pid, kinds, concurrency, version, lease_s)
+  values (p_id, p_name, p_host, p_pid, p_kinds, p_concurrency, p_version, p_lease_s)
+  on conflict (id) do update
+  set state = 'running', heartbeat_at = now(), stopped_at = null;
+  insert into agent_worker.kinds as k (kind)
+  select unnest(p_kinds)
+  on conflict (kind) do update set last_seen_at = now();
+  return null;
+exception when unique_violation then
+  return (select format('%s (pid %s on %s)', w.name, w.pid, w.host)
+          from agent_worker.workers w where w.name = p_name and w.stopped_at is null);
+end
+$$;
+
+-- Say that a worker lives, and revive it if it was given up (its tasks are gone by then: fenced, not lost).
+-- Returns the held tasks that somebody asked to cancel; no row of agent_worker.workers means: register again.
+-- Index: agent_task_requests_held_idx.
+create function agent_worker.heartbeat(p_worker_id uuid, p_in_flight integer)
+returns table (is_known boolean, cancel_ids uuid[])
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  update agent_worker.workers w
+  set heartbeat_at = now(), in_flight = p_in_flight, stopped_at = null,
+      state = case when w.state = 'lost' then 'running' else w.state end
+  where w.id = p_worker_id;
+  return query select found, agent_worker.cancel_requests(p_worker_id);
+end
+$$;
+
+-- Held tasks that somebody asked to cancel. Index: agent_task_requests_held_idx.
+create function agent_worker.cancel_requests(p_worker_id uuid) returns uuid[]
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(array_agg(t.id), '{}')
+  from public.agent_task_requests t
+  where t.worker_id = p_worker_id and t.status = 'processing' and t.cancel_requested_at is not null
+$$;
+
+-- A worker leaves: 'draining' while it finishes what it holds, then 'stopped'.
+create function agent_worker.sign_off(p_worker_id uuid, p_state text) returns void
+language sql
+set search_path = ''
+as $$
+  update agent_worker.workers
+  set state = p_state, heartbeat_at = now(), in_flight = case when p_state = 'stopped' then 0 else in_flight end,
+      stopped_at = case when p_state = 'stopped' then now() end
+  where id = p_worker_id
+$$;
+
+-- Take tasks back from workers that stopped sending heartbeats, or fail those that have no attempt left.
+-- Holders are found by a loose scan over agent_task_requests_held_idx, one probe per holder, and compared with the
+-- living by the database's clock; a holder without any row counts as dead. Locks: rows, SKIP LOCKED.
+create function agent_worker.rescue(p_limit integer)
+returns table (id uuid, kind text, status text)
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+as $$
+declare
+  dead uuid[];
+begin
+  update agent_worker.workers w
+  set state = 'lost', stopped_at = now()
+  where w.stopped_at is null and w.heartbeat_at < now() - make_interval(secs => w.lease_s);
+
+  with recursive holder as (
+    (select t.worker_id from public.agent_task_requests t
+     where t.status = 'processing' and t.worker_id is not null
+     order by t.worker_id limit 1)
+    union all
+    select (select t.worker_id from public.agent_task_requests t
+            where t.status = 'processing' and t.worker_id > holder.worker_id
+            order by t.worker_id limit 1)
+    from holder where holder.worker_id is not null
+  )
+  select array_agg(holder.worker_id) into dead
+  from holder
+  where holder.worker_id is not null
+    and not exists (
+      select 1 from agent_worker.workers w where w.id = holder.worker_id and w.stopped_at is null
+    );
+  if dead is null then
+    return;
+  end if;
+
+  return query
+  with taken as (
+    select t.id
+    from public.agent_task_requests t
+    where t.worker_id = any (dead) and t.status = 'processing'
+    limit p_limit
+    for update skip locked
+  ),
+  moved as (
+    update public.agent_task_requests t
+    set status = case
+          when t.cancel_requested_at is not null then 'cancelled'
+          when t.attempt < t.max_attempts then 'pending'
+          else 'failed' end,
+        response_payload = case
+          when t.cancel_requested_at is not null
+            then agent_worker.failure('The task was cancelled before it finished.', 'cancelled', false)
+          when t.attempt < t.max_attempts then null
+          else agent_worker.failure('The worker that ran this task stopped responding, and no attempt is left.', 'worker_lost', true) end,
+        finished_at = case when t.cancel_requested_at is null and t.attempt < t.max_attempts then null else now() end,
+        resume = 'rescued', seq = default, worker_id = null, updated_at = now()
+    from taken
+    where t.id = taken.id
+    returning t.id, t.kind, t.status, t.attempt, t.user_id, t.response_payload
+  ),
+  told as (
+    insert into public.agent_task_events (task_id, seq, type, data, attempt, user_id)
+    select
+      m.id,
+      coalesce((select max(e.seq) from public.agent_task_events e where e.task_id = m.id), 0) + 1,
+      case when m.status = 'pending' then 'attempt-failed' else 'error' end,
+      case when m.status = 'pending'
+        then jsonb_build_object('attempt', m.attempt, 'code', 'worker_lost',
+          'error', 'The worker that ran this attempt stopped responding.', 'retryInS', 0)
+        else jsonb_build_object('errorType', 'execution_error', 'source', 'platform',
+          'message', m.response_payload ->> 'error', 'code', m.response_payload ->> 'code',
+          'retryable', (m.response_payload -> 'retryable')::boolean) end,
+      m.attempt, m.user_id
+    from moved m
+  )
+  select m.id, m.kind, m.status from moved m;
+  if found then
+    perform pg_notify('agent_worker', 'task');
+  end if;
+end
+$$;
+
+-- Move tasks whose run_at has come into their lanes. Returns how many, and the seconds until the next one is due
+-- (null when nothing is scheduled). Index: agent_task_requests_run_at_idx. Locks: rows, SKIP LOCKED.
+create function agent_worker.stage(p_limit integer)
+returns table (staged integer, next_due_s double precision)
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+as $$
+declare
+  moved integer;
+begin
+  update public.agent_task_requests
+  set run_at = null, seq = default, updated_at = now()
+  where id in (
+    select t.id from public.agent_task_requests t
+    where t.status = 'pending' and t.run_at <= now()
+    order by t.run_at
+    limit p_limit
+    for update skip locked
+  );
+  get diagnostics moved = row_count;
+  if moved > 0 then
+    perform pg_notify('agent_worker', 'task');
+  end if;
+  return query
+  select moved, (
+    select extract(epoch from t.run_at - now())::double precision
+    from public.agent_task_requests t
+    where t.status = 'pending' and t.run_at is not null
+    order by t.run_at
+    limit 1
+  );
+end
+$$;
+
+-- Fail tasks of kinds that no worker has ever offered, once they are p_grace_s seconds old.
+-- Kinds in the queue are found by a loose scan over agent_task_requests_claim_idx. Locks: rows, SKIP LOCKED.
+create function agent_worker.fail_unknown_kinds(p_grace_s double precision, p_limit integer)
+returns table (id uuid, kind text)
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+as $$
+begin
+  return query
+  with recursive queued as (
+    (select t.kind from public.agent_task_requests t
+     where t.status = 'pending' and t.run_at is null
+     order by t.kind limit 1)
+    union all
+    select (select t.kind from public.agent_task_requests t
+            where t.status = 'pending' and t.run_at is null and t.kind > queued.kind
+            order by t.kind limit 1)
+    from queued where queued.kind is not null
+  ),
+  taken as (
+    select t.id
+    from queued
+    join public.agent_task_requests t on t.kind = queued.kind and t.status = 'pending' and t.run_at is null
+    where queued.kind is not null
+      and not exists (select 1 from agent_worker.kinds k where k.kind = queued.kind)
+      and t.created_at < now() - make_interval(secs => p_grace_s)
+    limit p_limit
+    for update of t skip locked
+  )
+  update public.agent_task_requests t
+  set status = 'failed', finished_at = now(), updated_at = now(),
+      response_payload = agent_worker.failure(
+        format('No worker has ever offered the kind %L. Known kinds: %s.', t.kind,
+          coalesce((select string_agg(k.kind, ', ' order by k.kind) from agent_worker.kinds k), 'none')),
+        'unknown_kind', false)
+  from taken
+  where t.id = taken.id
+  returning t.id, t.kind;
+end
+$$;
+
+-- Delete tasks that ended more than p_retention_s seconds ago, oldest first, and workers that left as long ago.
+-- Index: agent_task_requests_finished_idx. Locks: rows, SKIP LOCKED.
+create function agent_worker.prune(p_retention_s double precision, p_limit integer) returns integer
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+as $$
+declare
+  pruned integer;
+begin
+  delete from public.agent_task_requests
+  where id in (
+    select t.id from public.agent_task_requests t
+    where t.finished_at < now() - make_interval(secs => p_retention_s)
+    order by t.finished_at
+    limit p_limit
+    for update skip locked
+  );
+  get diagnostics pruned = row_count;
+  delete from agent_worker.workers w where w.stopped_at < now() - make_interval(secs => p_retention_s);
+  return pruned;
+end
+$$;
