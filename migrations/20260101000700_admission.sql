@@ -29,6 +29,8 @@ begin
   end if;
   if new.run_at <= now() then
     new.run_at := null;
+  elsif new.run_at is not null then
+    perform pg_notify('agent_worker', 'schedule');
   end if;
   new.enterprise_id := coalesce(claims #>> '{app_metadata,enterprise_id}', new.enterprise_id);
   return new;

@@ -50,7 +50,8 @@ end
 $$;
 
 -- Write final outcomes: completed, failed or cancelled, together with the response, in one update each.
--- Returns the ids written; an id that is missing had moved on.
+-- Returns the ids written, now or by the same call before (a connection may be cut between the commit and its reply);
+-- an id that is missing had moved on.
 create function agent_worker.finish(
   p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_statuses text[], p_responses jsonb[]
 ) returns setof uuid
@@ -60,6 +61,8 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
+declare
+  written integer;
 begin
   return query
   update public.agent_task_requests t
@@ -67,6 +70,15 @@ begin
   from unnest(p_ids, p_attempts, p_statuses, p_responses) as o (id, attempt, status, response)
   where t.id = o.id and t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id
   returning t.id;
+  get diagnostics written = row_count;
+  if written < cardinality(p_ids) then
+    return query
+    select t.id
+    from unnest(p_ids, p_attempts, p_statuses) as o (id, attempt, status)
+    join public.agent_task_requests t on t.id = o.id
+    where t.status = o.status and t.attempt = o.attempt and t.worker_id = p_worker_id
+      and t.finished_at < now();
+  end if;
   perform agent_worker.announce(p_ids);
 end
 $$;
@@ -93,6 +105,9 @@ begin
   from unnest(p_ids, p_attempts, p_delays_s) as o (id, attempt, delay_s)
   where t.id = o.id and t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id
   returning t.id;
+  if found then
+    perform pg_notify('agent_worker', 'schedule');
+  end if;
 end
 $$;
 
@@ -122,11 +137,12 @@ begin
 end
 $$;
 
--- Append to the streams of held tasks, in the order given. Index: agent_task_events_pkey, read backwards.
--- Locks: the tasks' rows, so that a task cannot move on between the look and the write, and seq has no gap.
+-- Append to the streams of held tasks. The worker numbers the events: it alone writes a task's stream while it holds
+-- the task, and a batch that is sent again after a cut connection finds its rows and adds none.
+-- Locks: the tasks' rows, so that a task cannot move on between the look and the write.
 -- Returns the ids of the tasks that are still held.
 create function agent_worker.append_events(
-  p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_types text[], p_data jsonb[]
+  p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_seqs integer[], p_types text[], p_data jsonb[]
 ) returns setof uuid
 language plpgsql
 set search_path = ''
@@ -147,14 +163,11 @@ begin
   ) locked;
 
   insert into public.agent_task_events (task_id, seq, type, data, attempt, user_id)
-  select
-    e.id,
-    coalesce((select max(past.seq) from public.agent_task_events past where past.task_id = e.id), 0)
-      + row_number() over (partition by e.id order by e.n),
-    e.type, e.data, e.attempt, t.user_id
-  from unnest(p_ids, p_attempts, p_types, p_data) with ordinality as e (id, attempt, type, data, n)
+  select e.id, e.seq, e.type, e.data, e.attempt, t.user_id
+  from unnest(p_ids, p_attempts, p_seqs, p_types, p_data) as e (id, attempt, seq, type, data)
   join public.agent_task_requests t on t.id = e.id
-  where e.id = any (held);
+  where e.id = any (held)
+  on conflict (task_id, seq) do nothing;
 
   perform agent_worker.announce(held);
   return query select unnest(held);

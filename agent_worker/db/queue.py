@@ -25,6 +25,15 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """An event with its number in the task's stream, from 1 without a gap."""
+
+    lease: Lease
+    seq: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
 class Final:
     """A final outcome to write; `response` is JSON text."""
 
@@ -48,7 +57,7 @@ class Spawned:
 class Batch:
     """Writes that commit together. Within a task the order is: events, checkpoints, children, progress, outcome."""
 
-    events: list[tuple[Lease, Event]] = field(default_factory=list)
+    events: list[Said] = field(default_factory=list)
     checkpoints: list[tuple[Lease, Checkpoint]] = field(default_factory=list)
     children: list[Spawned] = field(default_factory=list)
     progress: dict[Lease, JsonObject] = field(default_factory=dict)
@@ -60,7 +69,7 @@ class Batch:
     def leases(self) -> set[Lease]:
         """Every lease that something in here names."""
         return {
-            *(lease for lease, _ in self.events),
+            *(said.lease for said in self.events),
             *(lease for lease, _ in self.checkpoints),
             *(child.lease for child in self.children),
             *self.progress,
@@ -73,7 +82,7 @@ class Batch:
     def only(self, lease: Lease) -> Batch:
         """Return the part that belongs to one lease."""
         return Batch(
-            events=[item for item in self.events if item[0] == lease],
+            events=[said for said in self.events if said.lease == lease],
             checkpoints=[item for item in self.checkpoints if item[0] == lease],
             children=[child for child in self.children if child.lease == lease],
             progress={lease: self.progress[lease]} if lease in self.progress else {},
@@ -119,26 +128,23 @@ class Queue:
             DatabaseUnavailable: Nothing, or with a cut connection perhaps all, was written; write it again.
             psycopg.Error: A value does not fit the database (see `agent_worker.worker.recorder`).
         """
-        lost: set[Lease] = set()
         async with self._db.connection() as conn:
             if batch.is_one_statement:
-                await self._write(conn, batch, lost)
-            else:
-                async with conn.transaction():
-                    await self._write(conn, batch, lost)
-        return lost
+                return await self._write(conn, batch)
+            async with conn.transaction():
+                return await self._write(conn, batch)
 
-    async def _write(self, conn: Connection, batch: Batch, lost: set[Lease]) -> None:
+    async def _write(self, conn: Connection, batch: Batch) -> set[Lease]:
+        lost: set[Lease] = set()
         if batch.events:
-            # Sorted by task for the locks; the sort is stable, so a task's own events keep their order.
-            events = sorted(batch.events, key=lambda item: item[0].task_id)
-            leases = [lease for lease, _ in events]
+            events = sorted(batch.events, key=lambda said: said.lease.task_id)
             lost |= await self._fenced(
                 conn,
                 "append_events",
-                leases,
-                types=[event.type for _, event in events],
-                data=[dump_json(event.data) for _, event in events],
+                [said.lease for said in events],
+                seqs=[said.seq for said in events],
+                types=[said.event.type for said in events],
+                data=[dump_json(said.event.data) for said in events],
             )
         for lease, checkpoint in batch.checkpoints:
             await self._single(conn, "save_checkpoint", lease, lost, **_checkpoint_params(checkpoint))
@@ -159,13 +165,16 @@ class Queue:
             lost |= await self._fenced(conn, "report_progress", leases, progress=values)
         if batch.finals:
             finals = sorted(batch.finals, key=lambda final: final.lease.task_id)
-            lost |= await self._fenced(
+            leases = [final.lease for final in finals]
+            unwritten = await self._fenced(
                 conn,
                 "finish",
-                [final.lease for final in finals],
+                leases,
                 statuses=[final.status.value for final in finals],
                 responses=[final.response for final in finals],
             )
+            # Sent again after a cut connection, events of a finished task are refused though its outcome stands.
+            lost = (lost - set(leases)) | unwritten
         if batch.retries:
             retries = sorted(batch.retries, key=lambda item: item[0].task_id)
             leases = [lease for lease, _ in retries]
@@ -174,6 +183,7 @@ class Queue:
             lost |= await self._fenced(conn, "release", sorted(batch.releases, key=_by_task))
         for lease, question in batch.parks:
             await self._single(conn, "park", lease, lost, **_question_params(question))
+        return lost
 
     async def _fenced(
         self, conn: Connection, name: str, leases: Sequence[Lease], **columns: object
@@ -201,6 +211,11 @@ class Queue:
         """Return everything the task remembers, by key."""
         rows = await self._db.fetch_all(sql("load_checkpoints"), {"task_id": task_id})
         return {key: Checkpoint(key, Call(call), value, is_done) for key, call, value, is_done in rows}
+
+    async def last_event_seq(self, task_id: UUID) -> int:
+        """Return the number of the last event in the task's stream; 0 when it has said nothing yet."""
+        seq: int = await self._db.fetch_value(sql("last_event_seq"), {"task_id": task_id})
+        return seq
 
     async def cancel_requests(self) -> list[UUID]:
         """Return the tasks this worker holds that somebody asked to cancel."""

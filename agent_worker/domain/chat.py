@@ -6,7 +6,7 @@ One file per provider stands in `agent_worker/llm/`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -84,8 +84,11 @@ class ChatModel(Protocol):
         """`provider/model`."""
         ...
 
-    def stream(self, request: ChatRequest) -> AsyncIterator[ChatChunk]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """Yield text as it comes, then exactly one `Finished`.
+
+        Read it inside `contextlib.aclosing`: leaving early then closes the provider's connection at once, and
+        with it what the answer costs.
 
         Raises:
             UpstreamError: The provider refused, broke, or cut the stream before `Finished`.

@@ -88,7 +88,7 @@ class TaskContext(Protocol):
         ...
 
     @property
-    def logger(self) -> logging.Logger:
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         """A standard logger whose records carry task_id, kind and attempt."""
         ...
 
@@ -112,9 +112,8 @@ class TaskContext(Protocol):
     async def step(self, key: str, fn: Callable[[], Awaitable[Value]]) -> Value:
         """Run `fn` once in the life of the task; ever after return its stored JSON result.
 
-        Put side effects here. Events emitted inside are stored together with the result, so they are neither
-        lost nor repeated. If the worker dies inside `fn`, the next attempt runs it again: hand
-        `idempotency_key(key)` to whatever it calls.
+        Put side effects here. Events emitted inside stay in the stream once the step is finished; a step that was
+        cut short runs again, and clients drop what it said. Hand `idempotency_key(key)` to whatever `fn` calls.
 
         Raises:
             KeyReused: The key was used with another kind of call.

@@ -1,0 +1,193 @@
+"""The composition root: turns settings into running parts. Nothing below reads a setting."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from agent_worker import __version__
+from agent_worker.domain.backoff import Backoff
+from agent_worker.domain.errors import ConfigurationError
+from agent_worker.settings import Settings
+
+if TYPE_CHECKING:
+    from agent_worker.embedded import EmbeddedPostgres
+    from agent_worker.llm.models import Models
+    from agent_worker.worker.worker import Worker, WorkerOptions
+
+
+@contextlib.contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """Yield the URL of the database to use; without DATABASE_URL the embedded server, for as long as the block lasts.
+
+    An embedded server that this process started ends with the block; one that another command started is left alone.
+
+    Raises:
+        ConfigurationError: No PostgreSQL is installed, or its data cannot be used.
+        DatabaseUnavailable: It does not start.
+    """
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    with embedded(settings.data_dir) as server:
+        yield server.url
+
+
+def embedded(data_dir: Path) -> EmbeddedPostgres:
+    """Start or join the embedded PostgreSQL of a data folder; a context manager that stops what it started."""
+    from agent_worker.embedded import EmbeddedPostgres
+
+    return EmbeddedPostgres.start_or_join(data_dir)
+
+
+async def ready_database(database_url: str, *, is_ours: bool) -> None:
+    """Make sure the schema fits this release; an embedded database is migrated without asking.
+
+    Raises:
+        SchemaOutOfDate: The schema of a database that is not ours is older or newer.
+        DatabaseUnavailable: Nobody answers.
+    """
+    from agent_worker.db.connection import Database
+    from agent_worker.db.migrate import check_schema, migrate
+
+    if is_ours:
+        await migrate(database_url)
+        return
+    async with Database(database_url) as db:
+        await check_schema(db)
+
+
+def chat_models(settings: Settings) -> Models:
+    """Return the chat models that the settings allow; the caller closes them."""
+    from agent_worker.llm.models import Models
+
+    return Models(
+        default=settings.model,
+        openai_api_key=settings.openai_api_key,
+        openai_base_url=settings.openai_base_url,
+        data_dir=settings.data_dir,
+    )
+
+
+def worker_options(settings: Settings) -> WorkerOptions:
+    """Return how a worker behaves under these settings."""
+    from agent_worker.worker.worker import WorkerOptions
+
+    return WorkerOptions(
+        concurrency=settings.concurrency,
+        poll_interval_s=settings.poll_interval_s,
+        heartbeat_s=settings.heartbeat_s,
+        lease_s=settings.lease_s,
+        retention_s=settings.retention_days * 86_400,
+        unknown_kind_grace_s=settings.unknown_kind_grace_s,
+        shutdown_grace_s=settings.shutdown_grace_s,
+        backoff=Backoff(base_s=settings.backoff_base_s, max_s=settings.backoff_max_s),
+    )
+
+
+def worker_name(chosen: str | None, index: int | None) -> str:
+    """Return a worker's name: the chosen one, numbered if there are several processes, or one made up."""
+    if chosen is None:
+        return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+    return chosen if index is None else f"{chosen}-{index}"
+
+
+@contextlib.asynccontextmanager
+async def running_worker(
+    settings: Settings, database_url: str, *, scripts: Sequence[str] = (), index: int | None = None
+) -> AsyncIterator[Worker]:
+    """Start a worker with everything it needs, and take it all down after the block; the block drains it.
+
+    Args:
+        settings: In force for this process.
+        database_url: A database whose schema fits.
+        scripts: Processors in files, each `file.py:Class`.
+        index: Number of this process among several of one `run`, from 0.
+
+    Raises:
+        ConfigurationError: A processor cannot be loaded, the name or the metrics' port is taken.
+        DatabaseUnavailable: Nobody answers.
+    """
+    from agent_worker.db.connection import Database
+    from agent_worker.db.fleet import WorkerIdentity
+    from agent_worker.registry import build_processors
+    from agent_worker.telemetry import Metrics, TelemetryServer
+    from agent_worker.worker.worker import Worker
+
+    processors = build_processors(scripts, kinds=settings.kinds)
+    identity = WorkerIdentity(
+        id=uuid4(),
+        name=worker_name(settings.name, index),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        kinds=tuple(sorted(processors)),
+        concurrency=settings.concurrency,
+        version=__version__,
+        lease_s=settings.lease_s,
+    )
+    metrics = Metrics()
+    async with contextlib.AsyncExitStack() as stack:
+        db = await stack.enter_async_context(Database(database_url))
+        models = chat_models(settings)
+        stack.push_async_callback(models.close)
+        worker = Worker(
+            db,
+            identity=identity,
+            processors=processors,
+            models=models.get,
+            metrics=metrics,
+            options=worker_options(settings),
+        )
+        if settings.metrics_port is not None:
+            port = settings.metrics_port + (index or 0) if settings.metrics_port else 0
+            telemetry = TelemetryServer(
+                metrics, why_not_ready=worker.why_not_ready, host=settings.metrics_host, port=port
+            )
+            telemetry.start()
+            stack.callback(telemetry.stop)
+        await worker.start()
+        yield worker
+
+
+async def run_worker(
+    settings: Settings, database_url: str, *, scripts: Sequence[str] = (), index: int | None = None
+) -> None:
+    """Run one worker until SIGTERM or SIGINT; the first drains it, the second stops it at once."""
+    async with running_worker(settings, database_url, scripts=scripts, index=index) as worker:
+        stop, stop_now = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def on_signal() -> None:
+            (stop_now if stop.is_set() else stop).set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        try:
+            await stop.wait()
+            await worker.drain(stop_now=stop_now)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+def require_data_dir(settings: Settings) -> Path:
+    """Create the data folder and return it.
+
+    Raises:
+        ConfigurationError: It cannot be created or written.
+    """
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"the data folder {settings.data_dir} cannot be created · {exc.strerror} · set AGENT_WORKER_DATA_DIR"
+        ) from exc
+    return settings.data_dir

@@ -1,0 +1,49 @@
+"""The heartbeat's connection: blocking, for use from a thread."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from agent_worker.db.connection import complete_conninfo, describe_target, translated
+from agent_worker.db.queries import sql
+
+
+class Pulse:
+    """One connection that updates one worker's row, and comes back by itself after a loss."""
+
+    def __init__(self, conninfo: str, worker_id: UUID) -> None:
+        self._conninfo = complete_conninfo(conninfo)
+        self._target = describe_target(self._conninfo)
+        self._worker_id = worker_id
+        self._conn: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def beat(self, in_flight: int) -> tuple[bool, list[UUID]]:
+        """Say that the worker lives.
+
+        Returns:
+            Whether the fleet knows the worker, and the held tasks that somebody asked to cancel.
+
+        Raises:
+            DatabaseUnavailable: The beat did not arrive; the next one connects anew.
+        """
+        with translated(self._target):
+            try:
+                if self._conn is None:
+                    self._conn = psycopg.connect(self._conninfo, autocommit=True)
+                params = {"worker_id": self._worker_id, "in_flight": in_flight}
+                row = self._conn.execute(sql("heartbeat"), params).fetchone()
+            except psycopg.Error:
+                self.close()
+                raise
+        if row is None:
+            return False, []
+        return row[0], row[1]
+
+    def close(self) -> None:
+        """Disconnect; twice is fine."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            conn.close()

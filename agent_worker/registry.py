@@ -1,0 +1,143 @@
+"""Find processors: built-in ones, plug-ins, and classes in a script.
+
+Built-ins are the classes with a `kind` in `agent_worker/processors/`; plug-ins are announced by the entry-point group
+`agent_worker.processors`; a script is named on the command line as `path/to/file.py:Class`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TypeAlias, TypeGuard
+
+from pydantic_settings import BaseSettings
+
+from agent_worker import processors as built_in
+from agent_worker.domain.errors import ConfigurationError
+from agent_worker.domain.processor import Processor
+
+ENTRY_POINTS = "agent_worker.processors"
+
+ProcessorClass: TypeAlias = type[Processor]
+
+
+def processor_classes(scripts: Sequence[str] = ()) -> dict[str, ProcessorClass]:
+    """Return every processor's class by kind; a script's beats a plug-in's beats a built-in's.
+
+    Args:
+        scripts: Classes in files, each `path/to/file.py:Class`.
+
+    Raises:
+        ConfigurationError: A plug-in or a script cannot be loaded, or is no processor.
+    """
+    found: dict[str, ProcessorClass] = {}
+    for cls in (*_built_in(), *_plug_ins(), *map(_from_script, scripts)):
+        found[cls.kind] = cls
+    return found
+
+
+def build_processors(scripts: Sequence[str] = (), *, kinds: Sequence[str] = ()) -> dict[str, Processor]:
+    """Return an instance of every processor, or of those of the given kinds.
+
+    Raises:
+        ConfigurationError: As `processor_classes`, or a kind in `kinds` that no processor has.
+    """
+    classes = processor_classes(scripts)
+    if unknown := [kind for kind in kinds if kind not in classes]:
+        raise ConfigurationError(
+            f"no processor has the kind {', '.join(unknown)} · known kinds: {', '.join(sorted(classes))} · "
+            "name a script with --processor file.py:Class, or install the package that brings it"
+        )
+    return {kind: _instance(classes[kind]) for kind in kinds or classes}
+
+
+def settings_class(cls: ProcessorClass) -> type[BaseSettings] | None:
+    """Return the pydantic-settings class that a processor's `__init__` takes, or None when it takes nothing."""
+    if cls.__init__ is object.__init__:
+        return None
+    signature = inspect.signature(cls.__init__, eval_str=True)
+    parameters = [parameter for name, parameter in signature.parameters.items() if name != "self"]
+    if not parameters:
+        return None
+    annotation = parameters[0].annotation
+    if len(parameters) > 1 or not (inspect.isclass(annotation) and issubclass(annotation, BaseSettings)):
+        raise ConfigurationError(
+            f"{cls.__module__}.{cls.__name__} cannot be made · a processor's __init__ takes nothing, or one argument "
+            "annotated with a pydantic-settings class"
+        )
+    return annotation
+
+
+def _instance(cls: ProcessorClass) -> Processor:
+    settings = settings_class(cls)
+    make: Callable[..., Processor] = cls
+    return make() if settings is None else make(settings())
+
+
+def _built_in() -> Iterator[ProcessorClass]:
+    for module_info in pkgutil.iter_modules(built_in.__path__, f"{built_in.__name__}."):
+        yield from _classes_of(importlib.import_module(module_info.name))
+
+
+def _plug_ins() -> Iterator[ProcessorClass]:
+    for entry_point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            cls = entry_point.load()
+        except (ImportError, AttributeError) as exc:
+            raise ConfigurationError(
+                f"the plug-in {entry_point.name} ({entry_point.value}) cannot be loaded · {exc} · "
+                "mend or uninstall its package"
+            ) from exc
+        yield _checked(cls, entry_point.value)
+
+
+def _from_script(reference: str) -> ProcessorClass:
+    path_text, _, name = reference.rpartition(":")
+    path = Path(path_text)
+    if not path_text or not name or not path.is_file():
+        raise ConfigurationError(
+            f"--processor {reference} names no class in a file · it should look like ./shout.py:Shout"
+        )
+    module = _load_file(path)
+    if not hasattr(module, name):
+        names = ", ".join(cls.__name__ for cls in _classes_of(module)) or "none"
+        raise ConfigurationError(f"{path} has no class {name} · processors in it: {names}")
+    return _checked(getattr(module, name), reference)
+
+
+def _load_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"agent_worker_script_{path.stem}", path.resolve())
+    if spec is None or spec.loader is None:
+        raise ConfigurationError(f"{path} is no Python file · name one that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pydantic look their module up
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as exc:
+        raise ConfigurationError(f"{path} cannot be loaded · {type(exc).__name__}: {exc}") from exc
+    return module
+
+
+def _classes_of(module: ModuleType) -> Iterator[ProcessorClass]:
+    for cls in vars(module).values():
+        if inspect.isclass(cls) and cls.__module__ == module.__name__ and _is_processor(cls):
+            yield cls
+
+
+def _is_processor(cls: type) -> TypeGuard[ProcessorClass]:
+    return isinstance(getattr(cls, "kind", None), str) and callable(getattr(cls, "process", None))
+
+
+def _checked(cls: object, source: str) -> ProcessorClass:
+    if not inspect.isclass(cls) or not _is_processor(cls):
+        raise ConfigurationError(
+            f"{source} is no processor · it needs a class attribute kind: str and a method process(task, ctx)"
+        )
+    return cls

@@ -1,0 +1,187 @@
+"""One door for configuration: environment variables and a `.env` file, checked at the start.
+
+Zero settings works. Names begin with `AGENT_WORKER_`; the few that other tools share keep their usual names
+(`DATABASE_URL`, `OPENAI_API_KEY` …). A name with our prefix that nobody knows is an error, because a misspelt
+setting is worse than a missing one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Self
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from agent_worker.domain.errors import ConfigurationError
+from agent_worker.telemetry.logs import LogFormat
+
+PREFIX = "AGENT_WORKER_"
+ENV_FILE = ".env"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. `agent-worker config` shows the values in force and where each comes from."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        populate_by_name=True,
+    )
+
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DATABASE_URL", "AGENT_WORKER_DATABASE_URL"),
+        description="PostgreSQL to use; without it an embedded one is started.",
+    )
+    data_dir: Path = Field(
+        default=Path(".agent-worker"),
+        description="Folder of the embedded PostgreSQL and the local model's state.",
+    )
+
+    kinds: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Kinds this worker offers, separated by commas; empty means all it finds."
+    )
+    processes: int = Field(default=1, ge=1, le=256, description="Worker processes started by one `run`.")
+    concurrency: int = Field(default=100, ge=1, le=10_000, description="Attempts at once per process.")
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Name of the worker; unique among the living. Made up if unset.",
+    )
+
+    poll_interval_s: float = Field(
+        default=2.0, gt=0, le=60, description="Seconds between looks into the queue when nobody rings."
+    )
+    heartbeat_s: float = Field(default=10.0, gt=0, le=300, description="Seconds between heartbeats.")
+    lease_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Seconds without a heartbeat after which a worker's tasks are rescued; at least 3 heartbeats.",
+    )
+    shutdown_grace_s: float = Field(
+        default=30.0, ge=0, le=3600, description="Seconds that running tasks get to finish after SIGTERM."
+    )
+    backoff_base_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=3600,
+        description="Ceiling of the wait before the second attempt; doubles each time.",
+    )
+    backoff_max_s: float = Field(
+        default=300.0, ge=0, le=86_400, description="Largest wait between attempts, in seconds."
+    )
+    unknown_kind_grace_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="Age in seconds at which a task fails whose kind no worker ever offered.",
+    )
+    retention_days: float = Field(
+        default=30.0, gt=0, le=36_500, description="Days that finished tasks are kept."
+    )
+
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65_535,
+        description="Serve /metrics, /healthz and /readyz here; process n of several uses port + n.",
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address the metrics listen on.")
+    log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error."
+    )
+    log_format: LogFormat = Field(
+        default=LogFormat.AUTO, description="auto (pretty on a terminal, JSON elsewhere), console or json."
+    )
+
+    model: str | None = Field(
+        default=None,
+        description="Default model as provider/model; unset: openai with a key, else the local model, else echo.",
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("OPENAI_API_KEY", "AGENT_WORKER_OPENAI_API_KEY"),
+        description="Key for openai/… models.",
+    )
+    openai_base_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("OPENAI_BASE_URL", "AGENT_WORKER_OPENAI_BASE_URL"),
+        description="OpenAI-compatible server to use for openai/… models.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_kinds(cls, values: dict[str, object]) -> dict[str, object]:
+        kinds = values.get("kinds")
+        if isinstance(kinds, str):
+            values["kinds"] = tuple(kind.strip() for kind in kinds.split(",") if kind.strip())
+        return values
+
+    @model_validator(mode="after")
+    def _lease_outlives_heartbeats(self) -> Self:
+        if self.lease_s < 3 * self.heartbeat_s:
+            raise ValueError(
+                f"AGENT_WORKER_LEASE_S ({self.lease_s:g}) is shorter than three heartbeats of {self.heartbeat_s:g} s; "
+                f"set it to at least {3 * self.heartbeat_s:g}, or shorten AGENT_WORKER_HEARTBEAT_S"
+            )
+        return self
+
+
+def load_settings(
+    overrides: Mapping[str, object] | None = None, *, known: Iterable[type[BaseSettings]] = ()
+) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        overrides: Values from the command line by field name; None entries count as not given.
+        known: Settings classes of processors, whose names are allowed too.
+
+    Raises:
+        ConfigurationError: A value is out of range, or a name with our prefix is unknown.
+    """
+    refuse_unknown(known)
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as exc:
+        raise ConfigurationError(_explain(exc)) from exc
+
+
+def refuse_unknown(known: Iterable[type[BaseSettings]] = ()) -> None:
+    """Raise ConfigurationError for a name with our prefix, in the environment or `.env`, that no setting has."""
+    classes: tuple[type[BaseSettings], ...] = (Settings, *known)
+    names = {name for cls in classes for field in cls.model_fields for name in env_names(cls, field)}
+    given = {*os.environ, *dotenv_values(ENV_FILE)} if Path(ENV_FILE).is_file() else set(os.environ)
+    for name in sorted(given):
+        if name.startswith(PREFIX) and name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]}?" if close else "`agent-worker config` lists all"
+            raise ConfigurationError(f"{name} is no setting of agent-worker · {hint}")
+
+
+def env_names(cls: type[BaseSettings], field: str) -> list[str]:
+    """Return the environment variables that set a field, the preferred one first."""
+    alias = cls.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return [str(choice) for choice in alias.choices]
+    return [f"{cls.model_config.get('env_prefix', '')}{field}".upper()]
+
+
+def _explain(exc: ValidationError) -> str:
+    problems = []
+    for problem in exc.errors(include_url=False, include_input=False):
+        field = str(problem["loc"][0]) if problem["loc"] else ""
+        message = problem["msg"].removeprefix("Value error, ")
+        name = env_names(Settings, field)[0] if field in Settings.model_fields else field
+        problems.append(f"{name}: {message}" if name else message)
+    return " · ".join(problems)

@@ -1,0 +1,63 @@
+"""Take tasks when there are free slots: at a ring, when a slot frees and more is waiting, and every few seconds anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agent_worker.db.queue import Lane, Queue
+from agent_worker.domain.task import Task
+from agent_worker.worker.loop import Loop
+
+PRIORITIES = range(9, -1, -1)
+
+
+class Claimer(Loop[int]):
+    """Claims as many tasks as there are free slots and hands them on.
+
+    Args:
+        queue: Where tasks live.
+        kinds: Kinds this worker offers.
+        free_slots: How many attempts may start now.
+        dispatch: Starts an attempt; returns at once.
+        interval_s: Seconds between looks when nobody rings.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        *,
+        kinds: Sequence[str],
+        free_slots: Callable[[], int],
+        dispatch: Callable[[Task], None],
+        interval_s: float,
+    ) -> None:
+        super().__init__(interval_s=interval_s)
+        self._queue = queue
+        self._kinds = list(kinds)
+        self._free_slots = free_slots
+        self._dispatch = dispatch
+        self._more_waits = False
+
+    async def run_once(self) -> int:
+        """Claim once; returns how many tasks were taken."""
+        limit = self._free_slots()
+        if limit <= 0:
+            self._more_waits = True
+            return 0
+        # Kinds of one priority take turns at being first, so that no kind is starved by the kinds before it.
+        self._kinds.append(self._kinds.pop(0))
+        lanes = [Lane(kind, priority) for priority in PRIORITIES for kind in self._kinds]
+        tasks = await self._queue.claim(lanes, limit)
+        self._more_waits = len(tasks) == limit
+        for task in tasks:
+            self._dispatch(task)
+        return len(tasks)
+
+    def delay_after(self, result: int) -> float:
+        """Look again at once while the queue gives and there is room."""
+        return 0.0 if result and self._more_waits and self._free_slots() > 0 else self.interval_s
+
+    def slot_freed(self) -> None:
+        """Look again if the last look left tasks waiting."""
+        if self._more_waits:
+            self.wake()

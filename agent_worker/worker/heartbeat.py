@@ -1,0 +1,97 @@
+"""Say that this worker lives, from a thread and a connection of its own.
+
+A processor that blocks the event loop for a minute must not cost the worker its lease, so the heartbeat needs
+nothing from the loop. It has its own connection, so that a busy pool cannot delay it either.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from agent_worker.db.pulse import Pulse
+from agent_worker.domain.errors import AgentWorkerError
+
+logger = structlog.get_logger(__name__)
+
+
+class Heartbeat:
+    """Updates the worker's row every `interval_s` seconds.
+
+    Args:
+        conninfo: The database.
+        worker_id: Whose row.
+        interval_s: Seconds between beats; a missed one is repeated after a third of that.
+        in_flight: How many attempts run, for `status`.
+        on_cancel: Called in the heartbeat's thread with the held tasks that somebody asked to cancel.
+        on_unknown: Called in the heartbeat's thread when the worker's row is gone, so that it registers again.
+    """
+
+    def __init__(
+        self,
+        conninfo: str,
+        worker_id: UUID,
+        *,
+        interval_s: float,
+        in_flight: Callable[[], int],
+        on_cancel: Callable[[list[UUID]], None],
+        on_unknown: Callable[[], None],
+    ) -> None:
+        self._pulse = Pulse(conninfo, worker_id)
+        self._interval_s = interval_s
+        self._in_flight = in_flight
+        self._on_cancel = on_cancel
+        self._on_unknown = on_unknown
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._last_success = time.monotonic()
+        self._is_failing = False
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last beat that arrived."""
+        return time.monotonic() - self._last_success
+
+    def start(self) -> None:
+        """Begin; starting what runs already changes nothing."""
+        if self._thread is None:
+            self._stop.clear()
+            self._last_success = time.monotonic()
+            self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End; waits at most two seconds for a beat that hangs. Twice is fine."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stop.set()
+            thread.join(timeout=2.0)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            delay_s = self._interval_s if self._beat() else self._interval_s / 3
+            self._stop.wait(delay_s)
+        self._pulse.close()
+
+    def _beat(self) -> bool:
+        try:
+            is_known, cancel_ids = self._pulse.beat(self._in_flight())
+        except (AgentWorkerError, psycopg.Error) as exc:
+            if not self._is_failing:
+                logger.warning("heartbeat.failed", error=str(exc), age_s=round(self.age_s, 1))
+            self._is_failing = True
+            return False
+        if self._is_failing:
+            logger.info("heartbeat.recovered", after_s=round(self.age_s, 1))
+        self._is_failing = False
+        self._last_success = time.monotonic()
+        if not is_known:
+            self._on_unknown()
+        if cancel_ids:
+            self._on_cancel(cancel_ids)
+        return True

@@ -1,0 +1,114 @@
+"""The one shape of everything that runs in the background."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import contextlib
+import random
+from typing import Generic, TypeVar
+
+import structlog
+
+from agent_worker.domain.errors import DatabaseUnavailable
+
+logger = structlog.get_logger(__name__)
+
+Result = TypeVar("Result")
+
+_MAX_BACKOFF_S = 5.0
+
+
+class Signal(Generic[Result]):
+    """Tells tests that something happened, so that no test sleeps. Sending costs nothing when nobody waits."""
+
+    def __init__(self) -> None:
+        self._waiters: list[asyncio.Future[Result]] = []
+
+    def send(self, value: Result) -> None:
+        """Wake everybody who waits."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(value)
+
+    async def wait(self, timeout_s: float = 10.0) -> Result:
+        """Return the next value that is sent.
+
+        Raises:
+            TimeoutError: None came within `timeout_s` seconds.
+        """
+        waiter: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return await asyncio.wait_for(waiter, timeout_s)
+
+
+class Loop(abc.ABC, Generic[Result]):
+    """Something done again and again: `start`, `stop`, and `run_once`, which tests call by themselves.
+
+    A round that fails is logged and repeated: with backoff while the database is away, at the usual time otherwise.
+    No failure ends the loop.
+
+    Args:
+        interval_s: Seconds between rounds; each wait is up to a tenth shorter, so that a fleet does not beat in step.
+    """
+
+    def __init__(self, *, interval_s: float) -> None:
+        self.interval_s = interval_s
+        self.round_done: Signal[Result] = Signal()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @abc.abstractmethod
+    async def run_once(self) -> Result:
+        """Do one round."""
+
+    def delay_after(self, result: Result) -> float:  # noqa: ARG002 - for loops whose pace follows from the round
+        """Return the seconds to wait after a round; 0 repeats at once."""
+        return self.interval_s
+
+    async def start(self) -> None:
+        """Begin; starting what runs already changes nothing."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=type(self).__name__)
+
+    async def stop(self) -> None:
+        """End, in the middle of a round if need be; twice is fine, and so is a loop that never started."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def wake(self) -> None:
+        """Begin the next round now instead of after its wait."""
+        self._wake.set()
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            self._wake.clear()
+            try:
+                result = await self.run_once()
+            except DatabaseUnavailable as exc:
+                failures += 1
+                if failures == 1:
+                    logger.warning("loop.database_unavailable", loop=type(self).__name__, error=str(exc))
+                delay_s = random.uniform(0.1, min(0.25 * 2.0**failures, _MAX_BACKOFF_S))  # noqa: S311 - jitter
+            except Exception:
+                logger.exception("loop.failed", loop=type(self).__name__)
+                delay_s = self.interval_s
+            else:
+                if failures:
+                    logger.info("loop.recovered", loop=type(self).__name__, failures=failures)
+                failures = 0
+                self.round_done.send(result)
+                delay_s = self.delay_after(result)
+            await self._sleep(delay_s)
+
+    async def _sleep(self, delay_s: float) -> None:
+        if delay_s <= 0:
+            await asyncio.sleep(0)
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), delay_s * random.uniform(0.9, 1.0))  # noqa: S311 - jitter

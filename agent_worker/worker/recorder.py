@@ -1,0 +1,291 @@
+"""Write what tasks say and how they end: many at once, in order, fenced, and kept while the database is away.
+
+Writes gather while the one before is under way and then commit together, so that a busy worker pays one commit for
+many tasks and an idle one waits for nobody. Streamed text and progress wait up to 50 ms for company.
+
+When the database is away the same batch is sent until it is written; events are numbered and outcomes are
+recognised, so sending twice writes once. What gathers meanwhile is bounded: `room()` holds tasks back.
+
+A value that PostgreSQL refuses harms only its own task: the batch is split, the rest is written, and whoever waits
+for the culprit gets `Unstorable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+import structlog
+
+from agent_worker.db.queue import Batch, Final, Queue, Said, Spawned
+from agent_worker.domain.errors import DatabaseUnavailable, LeaseLost, ProcessorError
+from agent_worker.domain.events import DeltaBuffer, Event, with_step
+from agent_worker.domain.json import JsonObject
+from agent_worker.domain.replay import Checkpoint, Question
+from agent_worker.domain.task import Lease
+
+logger = structlog.get_logger(__name__)
+
+SOFT_DELAY_S = 0.05
+"""Longest that streamed text waits for company."""
+
+MAX_BUFFERED_EVENTS = 10_000
+"""Events held while the database is away or slow; then tasks that speak have to wait."""
+
+
+class Unstorable(ProcessorError):
+    """PostgreSQL refused a value of this task, so it has to end without it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The task produced a value that the database cannot store: {what}.",
+            code="unstorable_result",
+            retryable=False,
+        )
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What one held task has said since the last write."""
+
+    last_seq: int
+    events: list[Event] = field(default_factory=list)
+    text: DeltaBuffer = field(default_factory=DeltaBuffer)
+
+    def take(self, lease: Lease) -> list[Said]:
+        events = self.events + self.text.take()
+        self.events = []
+        first = self.last_seq + 1
+        self.last_seq += len(events)
+        return [Said(lease, first + n, event) for n, event in enumerate(events)]
+
+
+class Recorder:
+    """The worker's one writer.
+
+    Args:
+        queue: Where tasks live.
+        on_lost: Called with each lease that turned out to be lost, so that its attempt can be stopped.
+    """
+
+    def __init__(self, queue: Queue, *, on_lost: Callable[[Lease], None]) -> None:
+        self._queue = queue
+        self._on_lost = on_lost
+        self._streams: dict[Lease, _Stream] = {}
+        self._spoken: set[Lease] = set()
+        self._batch = Batch()
+        self._waiters: list[tuple[Lease, asyncio.Future[bool]]] = []
+        self._urgent = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._buffered = 0
+        self._soft_timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Begin writing; starting what runs already changes nothing."""
+        if self._task is None:
+            self._stopping = False
+            self._task = asyncio.create_task(self._run(), name="Recorder")
+
+    async def stop(self, timeout_s: float = 5.0) -> None:
+        """Write what is left, for at most `timeout_s` seconds; twice is fine."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        self._stopping = True
+        self._urgent.set()
+        await asyncio.wait({task}, timeout=timeout_s)
+        if not task.done():
+            logger.warning("recorder.gave_up", leases=len(self._batch.leases()), after_s=timeout_s)
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        for _, waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(False)
+
+    # What a running attempt says.
+
+    def open(self, lease: Lease, last_seq: int) -> None:
+        """Begin the stream of an attempt whose task's last event so far is `last_seq`."""
+        self._streams[lease] = _Stream(last_seq)
+
+    def close(self, lease: Lease) -> None:
+        """Forget an attempt's stream; what it said and is not yet written is dropped."""
+        self._streams.pop(lease, None)
+        self._spoken.discard(lease)
+
+    def emit(self, lease: Lease, event: Event, step: str | None = None) -> None:
+        """Add an event to the stream."""
+        stream = self._streams[lease]
+        stream.events += stream.text.take()
+        stream.events.append(with_step(event, step))
+        self._note(lease)
+
+    def emit_text(self, lease: Lease, text_id: str, delta: str, step: str | None = None) -> None:
+        """Add text to the stream; neighbouring pieces become one event."""
+        stream = self._streams[lease]
+        stream.events += stream.text.add(text_id, delta, step)
+        self._note(lease)
+
+    def progress(self, lease: Lease, value: JsonObject) -> None:
+        """Show the newest progress."""
+        self._batch.progress[lease] = value
+        self._soon()
+
+    async def room(self) -> None:
+        """Wait while too much is unwritten."""
+        await self._has_room.wait()
+
+    async def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
+        """Store a checkpoint together with what was said before it.
+
+        Raises:
+            LeaseLost: The task has moved on.
+            Unstorable: PostgreSQL refuses the value.
+        """
+        self._batch.checkpoints.append((lease, checkpoint))
+        await self._committed(lease)
+
+    async def spawn(self, child: Spawned) -> None:
+        """Insert a child.
+
+        Raises:
+            LeaseLost: The task has moved on.
+            Unstorable: PostgreSQL refuses the payload.
+        """
+        self._batch.children.append(child)
+        await self._committed(child.lease)
+
+    # How attempts end.
+
+    async def finish(self, final: Final) -> bool:
+        """Write a final outcome; false when the task had moved on."""
+        self._batch.finals.append(final)
+        return await self._written(final.lease)
+
+    async def retry(self, lease: Lease, delay_s: float) -> bool:
+        """Put a failed attempt back; false when the task had moved on."""
+        self._batch.retries.append((lease, delay_s))
+        return await self._written(lease)
+
+    async def release(self, lease: Lease) -> bool:
+        """Give a task back; false when it had moved on."""
+        self._batch.releases.append(lease)
+        return await self._written(lease)
+
+    async def park(self, lease: Lease, question: Question) -> bool:
+        """Let a task wait; false when it had moved on."""
+        self._batch.parks.append((lease, question))
+        return await self._written(lease)
+
+    async def _committed(self, lease: Lease) -> None:
+        if not await self._written(lease):
+            raise LeaseLost("the task has moved on; nothing was written")
+
+    async def _written(self, lease: Lease) -> bool:
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiters.append((lease, waiter))
+        self._urgent.set()
+        return await waiter
+
+    def _note(self, lease: Lease) -> None:
+        self._spoken.add(lease)
+        self._buffered += 1
+        if self._buffered >= MAX_BUFFERED_EVENTS:
+            self._has_room.clear()
+        self._soon()
+
+    def _soon(self) -> None:
+        if self._soft_timer is None:
+            self._soft_timer = asyncio.get_running_loop().call_later(SOFT_DELAY_S, self._urgent.set)
+
+    async def _run(self) -> None:
+        while True:
+            await self._urgent.wait()
+            self._urgent.clear()
+            batch, waiters = self._take()
+            if batch.leases():
+                await self._deliver(batch, waiters)
+            elif self._stopping:
+                return
+            if self._stopping:
+                self._urgent.set()
+
+    def _take(self) -> tuple[Batch, list[tuple[Lease, asyncio.Future[bool]]]]:
+        if self._soft_timer is not None:
+            self._soft_timer.cancel()
+            self._soft_timer = None
+        batch, self._batch = self._batch, Batch()
+        waiters, self._waiters = self._waiters, []
+        for lease in self._spoken:
+            batch.events += self._streams[lease].take(lease)
+        self._spoken.clear()
+        self._buffered = 0
+        self._has_room.set()
+        return batch, waiters
+
+    async def _deliver(self, batch: Batch, waiters: list[tuple[Lease, asyncio.Future[bool]]]) -> None:
+        try:
+            lost, refused = await self._write(batch)
+        except BaseException:
+            for _, waiter in waiters:
+                waiter.cancel()
+            raise
+        for lease, waiter in waiters:
+            if waiter.done():
+                continue
+            if lease in refused:
+                waiter.set_exception(refused[lease])
+            else:
+                waiter.set_result(lease not in lost)
+        for lease in lost:
+            self._on_lost(lease)
+
+    async def _write(self, batch: Batch) -> tuple[set[Lease], dict[Lease, Unstorable]]:
+        try:
+            return await self._write_until_done(batch), {}
+        except (psycopg.Error, ValueError, TypeError) as exc:
+            leases = batch.leases()
+            if len(leases) == 1:
+                logger.warning(
+                    "recorder.refused", task_id=str(next(iter(leases)).task_id), error=type(exc).__name__
+                )
+                return set(), dict.fromkeys(leases, Unstorable(_reason(exc)))
+        lost: set[Lease] = set()
+        refused: dict[Lease, Unstorable] = {}
+        for lease in leases:
+            part_lost, part_refused = await self._write(batch.only(lease))
+            lost |= part_lost
+            refused |= part_refused
+        return lost, refused
+
+    async def _write_until_done(self, batch: Batch) -> set[Lease]:
+        failures = 0
+        while True:
+            try:
+                lost = await self._queue.write(batch)
+            except DatabaseUnavailable as exc:
+                failures += 1
+                if failures == 1:
+                    logger.warning("recorder.waiting", leases=len(batch.leases()), error=str(exc))
+                # A deadlock passes at once, an outage does not: short first, then up to two seconds.
+                await asyncio.sleep(random.uniform(0, min(0.05 * 2.0**failures, 2.0)))  # noqa: S311 - jitter
+            else:
+                if failures:
+                    logger.info("recorder.recovered", leases=len(batch.leases()), failures=failures)
+                return lost
+
+
+def _reason(exc: Exception) -> str:
+    match exc:
+        case psycopg.Error():
+            return exc.diag.message_primary or type(exc).__name__
+        case _:
+            return str(exc)

@@ -1,0 +1,163 @@
+"""Run a blocking processor in a thread of its own, with a context it can call without `await`.
+
+A thread cannot be stopped from outside: when its attempt is cancelled or times out, the worker goes on without it,
+`ctx.cancelled` turns true and every call of the context raises `LeaseLost`. Threads are daemons, so one that hangs
+for ever does not keep the process from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from agent_worker.domain.events import Event
+from agent_worker.domain.json import JsonObject, JsonValue
+from agent_worker.domain.task import Resume, Task
+from agent_worker.worker.context import LiveContext
+
+Result = TypeVar("Result")
+
+
+async def run_in_thread(
+    process: Callable[[Task, SyncTaskContext], JsonObject], task: Task, ctx: LiveContext
+) -> JsonObject:
+    """Call `process` in a new thread and return what it returns; cancelling stops the waiting, not the thread."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[JsonObject] = loop.create_future()
+    sync_ctx = SyncTaskContext(ctx, loop)
+
+    def settle(result: JsonObject | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result or {})
+
+    def body() -> None:
+        result, error = None, None
+        try:
+            result = process(task, sync_ctx)
+        except BaseException as exc:  # noqa: BLE001 - carried to the executor, which decides; Parked is no Exception
+            error = exc
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, error)
+
+    run = contextvars.copy_context().run
+    threading.Thread(target=run, args=(body,), name=f"task-{task.id}", daemon=True).start()
+    return await done
+
+
+class SyncTaskContext:
+    """`TaskContext` for a blocking `process`: the same methods, which block instead of being awaited."""
+
+    def __init__(self, ctx: LiveContext, loop: asyncio.AbstractEventLoop) -> None:
+        self._ctx = ctx
+        self._loop = loop
+        self.checkpoint = SyncTaskContext._Notes(self)
+
+    class _Notes:
+        """`ctx.checkpoint`."""
+
+        def __init__(self, outer: SyncTaskContext) -> None:
+            self._outer = outer
+
+        def get(self, key: str, default: JsonValue = None) -> JsonValue:
+            """Return the value last put under `key`."""
+            return self._outer._call(self._outer._ctx.checkpoint.get(key, default))  # noqa: SLF001
+
+        def put(self, key: str, value: JsonValue) -> None:
+            """Store `value` durably before returning."""
+            self._outer._call(self._outer._ctx.checkpoint.put(key, value))  # noqa: SLF001
+
+    @property
+    def resume(self) -> Resume:
+        """Why this attempt runs."""
+        return self._ctx.resume
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether to stop: look at it now and then."""
+        return self._ctx.cancelled
+
+    @property
+    def deadline(self) -> float:
+        """When the attempt times out, on the clock of `time.monotonic()`."""
+        return self._ctx.deadline
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A standard logger whose records carry task_id, kind and attempt."""
+        return self._ctx.logger
+
+    def idempotency_key(self, key: str) -> str:
+        """Return `task:key`, the same for every run of the step."""
+        return self._ctx.idempotency_key(key)
+
+    def emit(self, event: Event) -> None:
+        """Add an event to the task's stream."""
+        self._call(self._ctx.emit(event))
+
+    def emit_text(self, delta: str) -> None:
+        """Stream a piece of text."""
+        self._call(self._ctx.emit_text(delta))
+
+    def progress(self, percent: float, note: str = "") -> None:
+        """Show how far the task is."""
+        self._call(self._ctx.progress(percent, note))
+
+    def step(self, key: str, fn: Callable[[], JsonValue]) -> JsonValue:
+        """Run `fn` once in the life of the task, in a thread; ever after return its stored result."""
+
+        async def call() -> JsonValue:
+            return await asyncio.to_thread(fn)
+
+        return self._call(self._ctx.step(key, call))
+
+    def spawn(self, kind: str, payload: JsonObject, *, key: str | None = None) -> UUID:
+        """Insert a child task once and return its id."""
+        return self._call(self._ctx.spawn(kind, payload, key=key))
+
+    def wait(self, child: UUID) -> JsonObject:
+        """Return a child's response payload, parking this task until the child has ended."""
+        return self._call(self._ctx.wait(child))
+
+    def ask_human(self, key: str, title: str, **question: Any) -> JsonObject:
+        """Ask a person; the arguments of `TaskContext.ask_human`."""
+        return self._call(self._ctx.ask_human(key, title, **question))
+
+    def ask_client(
+        self, key: str, tool_calls: Sequence[JsonObject], *, timeout_s: float | None = 3_600
+    ) -> Sequence[JsonObject]:
+        """Have the client run tools; the arguments of `TaskContext.ask_client`."""
+        return self._call(self._ctx.ask_client(key, tool_calls, timeout_s=timeout_s))
+
+    def _call(self, awaitable: Coroutine[Any, Any, Result]) -> Result:
+        carried = asyncio.run_coroutine_threadsafe(_carry(awaitable), self._loop).result()
+        if isinstance(carried, _Carried):
+            raise carried.error
+        return carried
+
+
+class _Carried:
+    """A signal on its way from the loop to the thread.
+
+    `Parked` is a BaseException: raised inside a loop's task it would end the loop itself, so it crosses as a value.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+async def _carry(awaitable: Awaitable[Result]) -> Result | _Carried:
+    try:
+        return await awaitable
+    except asyncio.CancelledError:
+        raise
+    except BaseException as exc:  # noqa: BLE001 - raised again in the thread
+        return _Carried(exc)

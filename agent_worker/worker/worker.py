@@ -1,0 +1,258 @@
+"""One worker: owns the parts of the engine, and starts, drains and stops them in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+
+from agent_worker.db.connection import Database
+from agent_worker.db.fleet import Fleet, WorkerIdentity
+from agent_worker.db.listen import Listener
+from agent_worker.db.queue import Queue
+from agent_worker.domain.backoff import Backoff
+from agent_worker.domain.chat import ChatModel
+from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable
+from agent_worker.domain.processor import Processor
+from agent_worker.domain.task import Lease
+from agent_worker.telemetry import Metrics
+from agent_worker.worker.canceller import Canceller
+from agent_worker.worker.claimer import Claimer
+from agent_worker.worker.executor import Executor
+from agent_worker.worker.heartbeat import Heartbeat
+from agent_worker.worker.loop import Loop
+from agent_worker.worker.recorder import Recorder
+from agent_worker.worker.upkeep import Housekeeper, Pruner, Rescuer, Scheduler
+
+logger = structlog.get_logger(__name__)
+
+CHANNEL = "agent_worker"
+"""Rings with `task` (look into the queue) and `cancel UUID`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How a worker behaves; times in seconds. The settings of the same names explain each."""
+
+    concurrency: int = 100
+    poll_interval_s: float = 2.0
+    heartbeat_s: float = 10.0
+    lease_s: float = 30.0
+    rescue_interval_s: float = 2.0
+    schedule_interval_s: float = 5.0
+    housekeeping_interval_s: float = 10.0
+    prune_interval_s: float = 60.0
+    retention_s: float = 30 * 86_400.0
+    unknown_kind_grace_s: float = 60.0
+    shutdown_grace_s: float = 30.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class Worker:
+    """Claims and runs tasks until it is stopped.
+
+    Args:
+        db: An open database; the caller closes it.
+        identity: Who this worker is.
+        processors: By kind; only these kinds are claimed.
+        models: Finds a chat model by id.
+        metrics: Where everything is counted.
+        options: How it behaves.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        identity: WorkerIdentity,
+        processors: Mapping[str, Processor],
+        models: Callable[[str | None], ChatModel],
+        metrics: Metrics,
+        options: WorkerOptions,
+    ) -> None:
+        self._db = db
+        self.identity = identity
+        self._options = options
+        self._metrics = metrics
+        self._fleet = Fleet(db)
+        self._state = "starting"
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._chores: set[asyncio.Task[None]] = set()
+        queue = Queue(db, identity.id)
+        self.recorder = Recorder(queue, on_lost=self._lose)
+        self.executor = Executor(
+            queue,
+            self.recorder,
+            processors=processors,
+            models=models,
+            metrics=metrics,
+            backoff=options.backoff,
+            on_slot_free=self._slot_freed,
+        )
+        self.claimer = Claimer(
+            queue,
+            kinds=identity.kinds,
+            free_slots=lambda: options.concurrency - self.executor.in_flight,
+            dispatch=self.executor.start,
+            interval_s=options.poll_interval_s,
+        )
+        self.canceller = Canceller(
+            queue,
+            is_busy=lambda: self.executor.in_flight > 0,
+            cancel=self.executor.cancel,
+            interval_s=options.poll_interval_s,
+        )
+        self.rescuer = Rescuer(
+            self._fleet,
+            metrics,
+            interval_s=options.rescue_interval_s,
+            heartbeat_s=options.heartbeat_s,
+            lease_s=options.lease_s,
+        )
+        self.scheduler = Scheduler(self._fleet, interval_s=options.schedule_interval_s)
+        self.listener = Listener(db.conninfo, [CHANNEL], on_notify=self._hear, on_up=self._look)
+        self.heartbeat = Heartbeat(
+            db.conninfo,
+            identity.id,
+            interval_s=options.heartbeat_s,
+            in_flight=lambda: self.executor.in_flight,
+            on_cancel=lambda ids: self._in_loop(lambda: self.executor.cancel(ids)),
+            on_unknown=lambda: self._in_loop(self._register_again),
+        )
+        self._loops: tuple[Loop[object], ...] = (
+            self.canceller,  # type: ignore[assignment]  # a Loop of any result
+            self.rescuer,
+            self.scheduler,
+            Housekeeper(
+                self._fleet,
+                interval_s=options.housekeeping_interval_s,
+                unknown_kind_grace_s=options.unknown_kind_grace_s,
+            ),
+            Pruner(self._fleet, interval_s=options.prune_interval_s, retention_s=options.retention_s),
+        )
+        metrics.observe("in_flight", "Attempts that hold a slot.", lambda: float(self.executor.in_flight))
+        metrics.observe("slots", "Most attempts at once.", lambda: float(options.concurrency))
+        metrics.observe("pool_in_use", "Pooled connections handed out.", lambda: float(db.in_use))
+        metrics.observe(
+            "heartbeat_age_seconds",
+            "Time since the last heartbeat that arrived.",
+            lambda: self.heartbeat.age_s,
+        )
+
+    def why_not_ready(self) -> str | None:
+        """Say why this worker takes no tasks at the moment, or None when it does."""
+        if self._state != "running":
+            return self._state
+        if self.heartbeat.age_s > self._options.lease_s:
+            return f"no heartbeat has reached the database for {self.heartbeat.age_s:.0f} s"
+        return None
+
+    async def start(self) -> None:
+        """Enter the fleet and begin to claim.
+
+        Raises:
+            ConfigurationError: A living worker has this name.
+            DatabaseUnavailable: The database cannot be reached.
+        """
+        self._loop = asyncio.get_running_loop()
+        await self._fleet.register(self.identity)
+        self.heartbeat.start()
+        await self.recorder.start()
+        await self.listener.start()
+        for loop in self._loops:
+            await loop.start()
+        await self.claimer.start()
+        self._state = "running"
+        logger.info(
+            "worker.started",
+            name=self.identity.name,
+            watching="agent_task_requests",
+            kinds=list(self.identity.kinds),
+            slots=self._options.concurrency,
+            database=self._db.target,
+        )
+
+    async def drain(self, *, stop_now: asyncio.Event | None = None) -> None:
+        """Claim no more, finish what runs within the grace period, give back the rest, and leave.
+
+        Nothing in here waits for the database longer than a few seconds, so a dead connection cannot hang it.
+
+        Args:
+            stop_now: Set to skip the rest of the grace period.
+        """
+        if self._state in {"starting", "stopped"}:
+            return
+        self._state = "draining"
+        logger.info("worker.draining", name=self.identity.name, in_flight=self.executor.in_flight)
+        await self.claimer.stop()
+        await self._briefly(self._fleet.sign_off(self.identity.id, "draining"))
+        await self._finish_running(stop_now)
+        for loop in self._loops:
+            await loop.stop()
+        await self.recorder.stop(timeout_s=3.0)
+        await self.listener.stop()
+        await self._briefly(self._fleet.sign_off(self.identity.id, "stopped"))
+        self.heartbeat.stop()
+        self._state = "stopped"
+        logger.info("worker.stopped", name=self.identity.name)
+
+    async def _finish_running(self, stop_now: asyncio.Event | None) -> None:
+        drained = asyncio.ensure_future(self.executor.drain(self._options.shutdown_grace_s))
+        stopped = asyncio.ensure_future((stop_now or asyncio.Event()).wait())
+        await asyncio.wait({drained, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not (drained.done() and drained.result()):
+            drained.cancel()
+            logger.info("worker.releasing", name=self.identity.name, in_flight=self.executor.in_flight)
+            self.executor.release_all()
+            await self.executor.drain(timeout_s=1.0 if stop_now and stop_now.is_set() else 8.0)
+
+    @staticmethod
+    async def _briefly(call: Awaitable[None]) -> None:
+        """Tell the database if it listens; leaving does not depend on it."""
+        with contextlib.suppress(DatabaseUnavailable, TimeoutError):
+            await asyncio.wait_for(call, 2.0)
+
+    def _hear(self, _channel: str, payload: str) -> None:
+        verb, _, argument = payload.partition(" ")
+        match verb:
+            case "task":
+                self.claimer.wake()
+            case "cancel":
+                with contextlib.suppress(ValueError):  # anybody may NOTIFY; what is no id is no request
+                    self.executor.cancel([UUID(argument)])
+            case "schedule":
+                self.scheduler.wake()
+
+    def _look(self) -> None:
+        self.claimer.wake()
+        self.canceller.wake()
+        self.scheduler.wake()
+
+    def _in_loop(self, call: Callable[[], None]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
+
+    # The parts know each other through these two, for each is made before the one it calls.
+
+    def _lose(self, lease: Lease) -> None:
+        self.executor.lose(lease)
+
+    def _slot_freed(self) -> None:
+        self.claimer.slot_freed()
+
+    def _register_again(self) -> None:
+        chore = asyncio.ensure_future(self._return_to_fleet())
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)
+
+    async def _return_to_fleet(self) -> None:
+        logger.warning("worker.forgotten", name=self.identity.name)
+        try:
+            await self._fleet.register(self.identity)
+        except (DatabaseUnavailable, ConfigurationError) as exc:
+            logger.warning("worker.not_registered", name=self.identity.name, error=str(exc))
