@@ -41,9 +41,6 @@ from agent_worker.worker.threads import run_in_thread
 
 logger = structlog.get_logger(__name__)
 
-CANCEL_GRACE_S = 5.0
-"""How long a cancelled processor may take to clean up before it is left behind."""
-
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 """Largest response payload, the same as the limit of a request payload."""
 
@@ -80,6 +77,7 @@ class Executor:
         models: Finds a chat model by id.
         metrics: Where outcomes are counted.
         backoff: Delay between attempts.
+        cancel_grace_s: How long a cancelled processor may take to clean up before it is left behind.
         on_slot_free: Called whenever an attempt has ended.
     """
 
@@ -92,6 +90,7 @@ class Executor:
         models: Callable[[str | None], ChatModel],
         metrics: Metrics,
         backoff: Backoff,
+        cancel_grace_s: float,
         on_slot_free: Callable[[], None],
     ) -> None:
         self._queue = queue
@@ -100,6 +99,7 @@ class Executor:
         self._models = models
         self._metrics = metrics
         self._backoff = backoff
+        self._cancel_grace_s = cancel_grace_s
         self._on_slot_free = on_slot_free
         self._attempts: dict[UUID, _Attempt] = {}
         self._log = TaskLog()
@@ -113,6 +113,8 @@ class Executor:
         """Begin an attempt; returns at once."""
         attempt = _Attempt(task, Lease(task.id, task.attempt, self._queue.worker_id))
         previous = self._attempts.get(task.id)
+        if previous is not None:  # what it does no longer counts, or is just being written
+            self._stop(previous, StopReason.LEASE_LOST)
         self._attempts[task.id] = attempt
         self._metrics.claimed(task.kind, waited_s=task.waited_s)
         self._log.claimed(task)
@@ -150,7 +152,7 @@ class Executor:
             attempt.stopped.set()
 
     async def _run(self, attempt: _Attempt, previous: _Attempt | None) -> None:
-        if previous is not None:  # parked and answered within a moment: its last write may still be under way
+        if previous is not None:
             await previous.has_ended.wait()
         started = time.monotonic()
         try:
@@ -216,7 +218,7 @@ class Executor:
         attempt.is_late = not done
         if not body.done():
             body.cancel()
-            await asyncio.wait({body}, timeout=CANCEL_GRACE_S)
+            await asyncio.wait({body}, timeout=self._cancel_grace_s)
         if not body.done():
             logger.warning("task.left_behind", task_id=str(attempt.task.id), kind=attempt.task.kind)
             body.add_done_callback(_retrieve)

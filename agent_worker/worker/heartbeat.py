@@ -50,7 +50,14 @@ class Heartbeat:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._last_success = time.monotonic()
-        self._is_failing = False
+        self._steady_since: float | None = None
+        self._has_failed = False
+
+    @property
+    def steady_s(self) -> float:
+        """Seconds since heartbeats began to arrive without a failure; 0 while they fail."""
+        since = self._steady_since
+        return 0.0 if since is None else time.monotonic() - since
 
     @property
     def age_s(self) -> float:
@@ -82,14 +89,15 @@ class Heartbeat:
         try:
             is_known, cancel_ids = self._pulse.beat(self._in_flight())
         except (AgentWorkerError, psycopg.Error) as exc:
-            if not self._is_failing:
+            if not self._has_failed:
                 logger.warning("heartbeat.failed", error=str(exc), age_s=round(self.age_s, 1))
-            self._is_failing = True
+            self._has_failed, self._steady_since = True, None
             return False
-        if self._is_failing:
+        if self._has_failed:
             logger.info("heartbeat.recovered", after_s=round(self.age_s, 1))
-        self._is_failing = False
+        self._has_failed = False
         self._last_success = time.monotonic()
+        self._steady_since = self._steady_since or self._last_success
         if not is_known:
             self._on_unknown()
         if cancel_ids:

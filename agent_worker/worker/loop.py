@@ -40,7 +40,8 @@ class Signal(Generic[Result]):
         """
         waiter: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        return await asyncio.wait_for(waiter, timeout_s)
+        async with asyncio.timeout(timeout_s):
+            return await waiter
 
 
 class Loop(abc.ABC, Generic[Result]):
@@ -75,10 +76,10 @@ class Loop(abc.ABC, Generic[Result]):
     async def stop(self) -> None:
         """End, in the middle of a round if need be; twice is fine, and so is a loop that never started."""
         task, self._task = self._task, None
-        if task is not None:
+        # Before Python 3.12, asyncio.wait_for may swallow a cancellation; libraries below use it, so one is not enough.
+        while task is not None and not task.done():
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task}, timeout=0.2)
 
     def wake(self) -> None:
         """Begin the next round now instead of after its wait."""
@@ -110,5 +111,7 @@ class Loop(abc.ABC, Generic[Result]):
         if delay_s <= 0:
             await asyncio.sleep(0)
             return
+        # Not asyncio.wait_for: before Python 3.12 it may swallow a cancellation that comes with the wake-up.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), delay_s * random.uniform(0.9, 1.0))  # noqa: S311 - jitter
+            async with asyncio.timeout(delay_s * random.uniform(0.9, 1.0)):  # noqa: S311 - jitter
+                await self._wake.wait()

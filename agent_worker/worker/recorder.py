@@ -13,7 +13,6 @@ for the culprit gets `Unstorable`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,11 +21,18 @@ import psycopg
 import structlog
 
 from agent_worker.db.queue import Batch, Final, Queue, Said, Spawned
-from agent_worker.domain.errors import DatabaseUnavailable, LeaseLost, ProcessorError
+from agent_worker.domain.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    LeaseLost,
+    ProcessorError,
+    SchemaOutOfDate,
+)
 from agent_worker.domain.events import DeltaBuffer, Event, with_step
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.replay import Checkpoint, Question
 from agent_worker.domain.task import Lease
+from agent_worker.worker.loop import Loop
 
 logger = structlog.get_logger(__name__)
 
@@ -64,8 +70,8 @@ class _Stream:
         return [Said(lease, first + n, event) for n, event in enumerate(events)]
 
 
-class Recorder:
-    """The worker's one writer.
+class Recorder(Loop[int]):
+    """The worker's one writer; a round writes one batch.
 
     Args:
         queue: Where tasks live.
@@ -73,6 +79,7 @@ class Recorder:
     """
 
     def __init__(self, queue: Queue, *, on_lost: Callable[[Lease], None]) -> None:
+        super().__init__(interval_s=0.0)
         self._queue = queue
         self._on_lost = on_lost
         self._streams: dict[Lease, _Stream] = {}
@@ -84,31 +91,45 @@ class Recorder:
         self._has_room.set()
         self._buffered = 0
         self._soft_timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
-    async def start(self) -> None:
-        """Begin writing; starting what runs already changes nothing."""
-        if self._task is None:
-            self._stopping = False
-            self._task = asyncio.create_task(self._run(), name="Recorder")
+    async def run_once(self) -> int:
+        """Wait until something is due, and write it; returns how many tasks it concerned."""
+        await self._urgent.wait()
+        self._urgent.clear()
+        batch, waiters = self._take()
+        leases = len(batch.leases())
+        if leases:
+            self._idle.clear()
+            try:
+                await self._deliver(batch, waiters)
+            finally:
+                self._idle.set()
+        return leases
 
-    async def stop(self, timeout_s: float = 5.0) -> None:
-        """Write what is left, for at most `timeout_s` seconds; twice is fine."""
-        task, self._task = self._task, None
-        if task is None:
-            return
-        self._stopping = True
-        self._urgent.set()
-        await asyncio.wait({task}, timeout=timeout_s)
-        if not task.done():
+    async def flush(self, timeout_s: float) -> bool:
+        """Write what is left; false when that takes longer than `timeout_s` seconds."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._has_work():
+                    self._urgent.set()
+                    await self.round_done.wait(timeout_s)
+        except TimeoutError:
             logger.warning("recorder.gave_up", leases=len(self._batch.leases()), after_s=timeout_s)
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        for _, waiter in self._waiters:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """End; whoever waits for a write is told that it did not happen."""
+        await super().stop()
+        waiters, self._waiters = self._waiters, []
+        for _, waiter in waiters:
             if not waiter.done():
                 waiter.set_result(False)
+
+    def _has_work(self) -> bool:
+        return bool(self._spoken or self._waiters or self._batch.leases() or not self._idle.is_set())
 
     # What a running attempt says.
 
@@ -206,18 +227,6 @@ class Recorder:
         if self._soft_timer is None:
             self._soft_timer = asyncio.get_running_loop().call_later(SOFT_DELAY_S, self._urgent.set)
 
-    async def _run(self) -> None:
-        while True:
-            await self._urgent.wait()
-            self._urgent.clear()
-            batch, waiters = self._take()
-            if batch.leases():
-                await self._deliver(batch, waiters)
-            elif self._stopping:
-                return
-            if self._stopping:
-                self._urgent.set()
-
     def _take(self) -> tuple[Batch, list[tuple[Lease, asyncio.Future[bool]]]]:
         if self._soft_timer is not None:
             self._soft_timer.cancel()
@@ -234,7 +243,7 @@ class Recorder:
     async def _deliver(self, batch: Batch, waiters: list[tuple[Lease, asyncio.Future[bool]]]) -> None:
         try:
             lost, refused = await self._write(batch)
-        except BaseException:
+        except BaseException:  # stopped, or a bug that the loop will log: nobody may wait for ever
             for _, waiter in waiters:
                 waiter.cancel()
             raise
@@ -271,7 +280,7 @@ class Recorder:
         while True:
             try:
                 lost = await self._queue.write(batch)
-            except DatabaseUnavailable as exc:
+            except (DatabaseUnavailable, SchemaOutOfDate, ConfigurationError) as exc:
                 failures += 1
                 if failures == 1:
                     logger.warning("recorder.waiting", leases=len(batch.leases()), error=str(exc))

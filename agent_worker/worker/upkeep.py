@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from agent_worker.db.fleet import Fleet, RescueResult, StageResult
@@ -27,13 +29,22 @@ class Rescuer(Loop[RescueResult]):
         interval_s: Seconds between rounds.
         heartbeat_s: Seconds between this worker's heartbeats.
         lease_s: Seconds without a heartbeat after which this worker counts as dead.
+        steady_s: For how many seconds this worker's own heartbeats have arrived. After an outage longer than the
+            lease everybody looks dead, so nobody rescues before all had the time to beat again.
 
     Raises:
         ConfigurationError: `lease_s` is shorter than three heartbeats, so one lost heartbeat could cost the lease.
     """
 
     def __init__(
-        self, fleet: Fleet, metrics: Metrics, *, interval_s: float, heartbeat_s: float, lease_s: float
+        self,
+        fleet: Fleet,
+        metrics: Metrics,
+        *,
+        interval_s: float,
+        heartbeat_s: float,
+        lease_s: float,
+        steady_s: Callable[[], float],
     ) -> None:
         if lease_s < 3 * heartbeat_s:
             raise ConfigurationError(
@@ -44,9 +55,13 @@ class Rescuer(Loop[RescueResult]):
         super().__init__(interval_s=interval_s)
         self._fleet = fleet
         self._metrics = metrics
+        self._steady_s = steady_s
+        self._quiet_s = heartbeat_s / 2
 
     async def run_once(self) -> RescueResult:
         """Take back what dead workers held."""
+        if self._steady_s() < self._quiet_s:
+            return RescueResult(0, 0, 0)
         result = await self._fleet.rescue(limit=BATCH)
         if result.total:
             logger.warning(

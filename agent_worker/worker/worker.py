@@ -49,6 +49,7 @@ class WorkerOptions:
     retention_s: float = 30 * 86_400.0
     unknown_kind_grace_s: float = 60.0
     shutdown_grace_s: float = 30.0
+    cancel_grace_s: float = 5.0
     backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -91,12 +92,13 @@ class Worker:
             models=models,
             metrics=metrics,
             backoff=options.backoff,
+            cancel_grace_s=options.cancel_grace_s,
             on_slot_free=self._slot_freed,
         )
         self.claimer = Claimer(
             queue,
             kinds=identity.kinds,
-            free_slots=lambda: options.concurrency - self.executor.in_flight,
+            free_slots=self._free_slots,
             dispatch=self.executor.start,
             interval_s=options.poll_interval_s,
         )
@@ -112,6 +114,7 @@ class Worker:
             interval_s=options.rescue_interval_s,
             heartbeat_s=options.heartbeat_s,
             lease_s=options.lease_s,
+            steady_s=lambda: self.heartbeat.steady_s,
         )
         self.scheduler = Scheduler(self._fleet, interval_s=options.schedule_interval_s)
         self.listener = Listener(db.conninfo, [CHANNEL], on_notify=self._hear, on_up=self._look)
@@ -193,7 +196,8 @@ class Worker:
         await self._finish_running(stop_now)
         for loop in self._loops:
             await loop.stop()
-        await self.recorder.stop(timeout_s=3.0)
+        await self.recorder.flush(timeout_s=3.0)
+        await self.recorder.stop()
         await self.listener.stop()
         await self._briefly(self._fleet.sign_off(self.identity.id, "stopped"))
         self.heartbeat.stop()
@@ -215,7 +219,8 @@ class Worker:
     async def _briefly(call: Awaitable[None]) -> None:
         """Tell the database if it listens; leaving does not depend on it."""
         with contextlib.suppress(DatabaseUnavailable, TimeoutError):
-            await asyncio.wait_for(call, 2.0)
+            async with asyncio.timeout(2.0):
+                await call
 
     def _hear(self, _channel: str, payload: str) -> None:
         verb, _, argument = payload.partition(" ")
@@ -236,6 +241,12 @@ class Worker:
     def _in_loop(self, call: Callable[[], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call)
+
+    def _free_slots(self) -> int:
+        # Who cannot say that it lives would soon lose what it claims, and each such claim costs the task an attempt.
+        if self.heartbeat.age_s > self._options.lease_s * 2 / 3:
+            return 0
+        return self._options.concurrency - self.executor.in_flight
 
     # The parts know each other through these two, for each is made before the one it calls.
 
