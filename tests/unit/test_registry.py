@@ -1,0 +1,90 @@
+"""Processors are found in the package, and in scripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from agent_worker.domain.errors import ConfigurationError
+from agent_worker.registry import build_processors, processor_classes
+
+SHOUT = """
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+class ShoutSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SHOUT_")
+    mark: str = "!"
+
+class Shout:
+    kind = "shout"
+    def __init__(self, settings: ShoutSettings) -> None:
+        self.mark = settings.mark
+    async def process(self, task, ctx):
+        return {"answer": task.request_payload["prompt"].upper() + self.mark}
+
+class NoKind:
+    async def process(self, task, ctx):
+        return {}
+
+class WantsMore:
+    kind = "more"
+    def __init__(self, a, b): ...
+    async def process(self, task, ctx):
+        return {}
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "shout.py"
+    path.write_text(SHOUT)
+    return path
+
+
+def test_built_in_processors_are_found() -> None:
+    assert {"chat", "echo"} <= set(processor_classes())
+
+
+def test_a_script_brings_a_processor_with_its_own_settings(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOUT_MARK", "?!")
+    (processor,) = build_processors([f"{script}:Shout"], kinds=["shout"]).values()
+    assert processor.mark == "?!"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("reference", "problem"),
+    [
+        ("{}:Missing", "has no class Missing · processors in it: Shout"),
+        ("{}:NoKind", "is no processor"),
+        ("{}:WantsMore", "cannot be made"),
+        ("nowhere.py:X", "names no class in a file"),
+        ("{}", "names no class in a file"),
+    ],
+)
+def test_a_script_that_brings_none_is_refused_with_the_reason(
+    script: Path, reference: str, problem: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        build_processors([reference.format(script)])
+
+
+def test_a_script_that_does_not_load_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("import nothing_of_this_name")
+    with pytest.raises(ConfigurationError, match="No module named 'nothing_of_this_name'"):
+        build_processors([f"{path}:X"])
+
+
+def test_a_kind_that_nobody_has_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match="no processor has the kind ehco · known kinds: chat, echo"):
+        build_processors(kinds=["ehco"])
+
+
+def test_settings_of_a_processor_are_a_settings_class() -> None:
+    for cls in processor_classes().values():
+        processor = build_processors(kinds=[cls.kind])[cls.kind]
+        assert not isinstance(processor, BaseSettings)
