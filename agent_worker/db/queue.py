@@ -93,6 +93,12 @@ class Batch:
         )
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        outcomes = self.finals or self.retries or self.releases or self.parks
+        return not (outcomes or self.events or self.checkpoints or self.children or self.progress)
+
+    @property
     def is_one_statement(self) -> bool:
         """Whether only one kind of batched outcome is in it, so that no transaction is needed around it."""
         groups = (self.events, self.progress, self.finals, self.retries, self.releases)

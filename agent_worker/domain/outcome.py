@@ -8,15 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agent_worker.domain.json import JsonObject
 from agent_worker.domain.replay import Question
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The processor returned its answer."""
+    """The processor returned its answer; `response` is a JSON object as text, checked and ready to be stored."""
 
-    response: JsonObject
+    response: str
 
 
 @dataclass(frozen=True, slots=True)

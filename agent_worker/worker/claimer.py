@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from agent_worker.db.queue import Lane, Queue
 from agent_worker.domain.task import Task
 from agent_worker.worker.loop import Loop
+
+REFILL_DELAY_S = 0.002
+"""A busy worker's slots free one by one; a claim for each would cost more than the tasks."""
 
 PRIORITIES = range(9, -1, -1)
 
@@ -37,6 +41,7 @@ class Claimer(Loop[int]):
         self._free_slots = free_slots
         self._dispatch = dispatch
         self._more_waits = False
+        self._refill: asyncio.TimerHandle | None = None
 
     async def run_once(self) -> int:
         """Claim once; returns how many tasks were taken."""
@@ -58,6 +63,16 @@ class Claimer(Loop[int]):
         return 0.0 if result and self._more_waits and self._free_slots() > 0 else self.interval_s
 
     def slot_freed(self) -> None:
-        """Look again if the last look left tasks waiting."""
-        if self._more_waits:
-            self.wake()
+        """Look again if the last look left tasks waiting: a moment later, so that slots freed together are filled together."""
+        if self._more_waits and self._refill is None:
+            self._refill = asyncio.get_running_loop().call_later(REFILL_DELAY_S, self._look_again)
+
+    async def stop(self) -> None:
+        """End, and forget the look that was planned."""
+        if self._refill is not None:
+            self._refill.cancel()
+        await super().stop()
+
+    def _look_again(self) -> None:
+        self._refill = None
+        self.wake()

@@ -65,7 +65,7 @@ class LiveContext:
         self._open_text: tuple[str, str | None] | None = None
         self._is_open = True
         self._last_type: str | None = None
-        recorder.open(lease, last_seq)
+        self._last_seq = last_seq
         if task.resume is not Resume.FRESH:
             self._say_attempt_start()
 
@@ -309,6 +309,7 @@ class LiveContext:
         self._last_type = event.type
 
     def _say_attempt_start(self) -> None:
+        self._recorder.open(self._lease, self._last_seq)
         finished = [known.key for known in self._known.values() if known.call is Call.STEP]
         event = ev.attempt_start(attempt=self._task.attempt, resume=self._task.resume.value, keep=finished)
         self._recorder.emit(self._lease, event)

@@ -1,8 +1,9 @@
-"""Run attempts: one asyncio task each, from the claim to the recorded outcome.
+"""Run attempts: one asyncio task each, from the claim to the outcome.
 
-Whatever a processor does ends as one `Outcome` in one `match`. An attempt is stopped for four reasons: somebody
-cancelled the task, its time is up, the worker shuts down, or the lease is lost; a processor that ignores its
-cancellation is left behind after a grace period, and nothing it does afterwards counts.
+Whatever a processor does ends as one `Outcome`, which goes to the recorder; the executor hears when it is written.
+An attempt is stopped for four reasons: somebody cancelled the task, its time is up, the worker shuts down, or the
+lease is lost. A processor that ignores its cancellation is left behind after a grace period: the outcome is recorded
+without it, and nothing it does afterwards counts.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ import inspect
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
-from agent_worker.db.queue import Final, Queue
-from agent_worker.domain import events as ev
+from agent_worker.db.queue import Queue
 from agent_worker.domain.backoff import Backoff, after_failure
 from agent_worker.domain.chat import ChatModel
 from agent_worker.domain.errors import (
@@ -29,42 +29,44 @@ from agent_worker.domain.errors import (
     ProcessorError,
     UnknownProcessor,
 )
-from agent_worker.domain.json import JsonObject, JsonValue, dump_json
-from agent_worker.domain.outcome import Cancel, Completed, Failed, Outcome, Park, Release, Retry
+from agent_worker.domain.outcome import Cancel, Failed, Outcome, Park, Release, Retry
 from agent_worker.domain.processor import DEFAULT_TIMEOUT_S, Processor
 from agent_worker.domain.replay import Checkpoint, Parked
-from agent_worker.domain.task import Lease, Resume, Task, TaskStatus
+from agent_worker.domain.task import Lease, Resume, Task
 from agent_worker.telemetry import Metrics, TaskLog
 from agent_worker.worker.context import LiveContext
-from agent_worker.worker.recorder import Recorder, Unstorable
+from agent_worker.worker.ending import closing_events, completed
+from agent_worker.worker.recorder import Fate, Recorder, Unstorable
 from agent_worker.worker.threads import run_in_thread
 
 logger = structlog.get_logger(__name__)
-
-MAX_RESPONSE_BYTES = 16 * 1024 * 1024
-"""Largest response payload, the same as the limit of a request payload."""
 
 
 class StopReason(enum.Enum):
     """Why a running attempt is stopped from outside."""
 
     CANCEL = "cancel"
+    TIMEOUT = "timeout"
     SHUTDOWN = "shutdown"
     LEASE_LOST = "lease_lost"
 
 
 @dataclass(slots=True, eq=False)
 class _Attempt:
-    """A claimed task on its way through this worker."""
+    """A claimed task on its way through this worker. Times are those of `time.monotonic()`."""
 
     task: Task
     lease: Lease
+    started: float
+    limit_s: float
+    deadline: float
     runner: asyncio.Task[None] | None = None
-    body: asyncio.Task[JsonObject] | None = None
+    ctx: LiveContext | None = None
     stop_reason: StopReason | None = None
-    stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    is_late: bool = False
-    has_ended: asyncio.Event = field(default_factory=asyncio.Event)
+    give_up_at: float = 0.0
+    """When a stopped processor is left behind."""
+    has_ended: bool = False
+    """Its outcome is decided; from here on nothing stops it and nothing it does counts."""
 
 
 class Executor:
@@ -96,6 +98,7 @@ class Executor:
         self._queue = queue
         self._recorder = recorder
         self._processors = processors
+        self._limits_s = {kind: _default_limit_s(processor) for kind, processor in processors.items()}
         self._models = models
         self._metrics = metrics
         self._backoff = backoff
@@ -103,6 +106,8 @@ class Executor:
         self._on_slot_free = on_slot_free
         self._attempts: dict[UUID, _Attempt] = {}
         self._log = TaskLog()
+        self.unrecorded = 0
+        """Attempts that have ended and whose outcome is not yet written."""
 
     @property
     def in_flight(self) -> int:
@@ -111,14 +116,21 @@ class Executor:
 
     def start(self, task: Task) -> None:
         """Begin an attempt; returns at once."""
-        attempt = _Attempt(task, Lease(task.id, task.attempt, self._queue.worker_id))
+        now = time.monotonic()
+        limit_s = (
+            self._limits_s.get(task.kind, DEFAULT_TIMEOUT_S) if task.timeout_s is None else task.timeout_s
+        )
+        lease = Lease(task.id, task.attempt, self._queue.worker_id)
+        attempt = _Attempt(task, lease, now, limit_s, now + limit_s)
         previous = self._attempts.get(task.id)
-        if previous is not None:  # what it does no longer counts, or is just being written
-            self._stop(previous, StopReason.LEASE_LOST)
+        if previous is not None:
+            self._end(
+                previous, None
+            )  # the database gave the task out anew, so what this one does no longer counts
         self._attempts[task.id] = attempt
         self._metrics.claimed(task.kind, waited_s=task.waited_s)
         self._log.claimed(task)
-        attempt.runner = asyncio.create_task(self._run(attempt, previous), name=f"attempt-{task.id}")
+        attempt.runner = asyncio.create_task(self._run(attempt))
 
     def cancel(self, task_ids: Iterable[UUID]) -> None:
         """Stop these tasks, as far as they run here, because somebody asked."""
@@ -133,130 +145,115 @@ class Executor:
             logger.warning("lease.lost", task_id=str(lease.task_id), attempt=lease.attempt)
             self._stop(attempt, StopReason.LEASE_LOST)
 
+    def enforce_deadlines(self, now: float) -> int:
+        """Stop attempts whose time is up, leave behind those that do not stop; returns how many of both.
+
+        Args:
+            now: A reading of `time.monotonic()`.
+        """
+        late = [
+            attempt
+            for attempt in self._attempts.values()
+            if attempt.stop_reason is None and now >= attempt.deadline
+        ]
+        stuck = [
+            attempt
+            for attempt in self._attempts.values()
+            if attempt.stop_reason and now >= attempt.give_up_at
+        ]
+        for attempt in late:
+            self._stop(attempt, StopReason.TIMEOUT)
+        for attempt in stuck:
+            logger.warning("task.left_behind", task_id=str(attempt.task.id), kind=attempt.task.kind)
+            self._end(attempt, self._stopped_outcome(attempt))
+        return len(late) + len(stuck)
+
     async def drain(self, timeout_s: float) -> bool:
         """Wait until nothing runs; false when something still does after `timeout_s` seconds."""
-        runners = [attempt.runner for attempt in self._attempts.values() if attempt.runner is not None]
-        if not runners:
-            return True
-        _, running = await asyncio.wait(runners, timeout=timeout_s)
-        return not running
+        deadline = time.monotonic() + timeout_s
+        while self._attempts and (left_s := deadline - time.monotonic()) > 0:
+            runners = [attempt.runner for attempt in self._attempts.values() if attempt.runner is not None]
+            # Not all at once: one that is left behind ends without its runner.
+            await asyncio.wait(runners, timeout=min(left_s, 0.1))
+        return not self._attempts
 
     def release_all(self) -> None:
         """Stop what runs and give it back without using up attempts."""
-        for attempt in self._attempts.values():
+        for attempt in list(self._attempts.values()):
             self._stop(attempt, StopReason.SHUTDOWN)
 
     def _stop(self, attempt: _Attempt, reason: StopReason) -> None:
         if attempt.stop_reason is None:
             attempt.stop_reason = reason
-            attempt.stopped.set()
+            attempt.give_up_at = time.monotonic() + self._cancel_grace_s
+            if attempt.runner is not None:
+                attempt.runner.cancel()
 
-    async def _run(self, attempt: _Attempt, previous: _Attempt | None) -> None:
-        if previous is not None:
-            await previous.has_ended.wait()
-        started = time.monotonic()
-        try:
-            outcome = await self._attempt(attempt)
-        finally:
-            attempt.has_ended.set()
-            if self._attempts.get(attempt.task.id) is attempt:
-                del self._attempts[attempt.task.id]
-            self._on_slot_free()
-        ran_s = time.monotonic() - started
-        self._metrics.ended(attempt.task.kind, outcome, ran_s=ran_s)
-        self._log.ended(attempt.task, outcome, ran_s=ran_s)
+    async def _run(self, attempt: _Attempt) -> None:
+        outcome = await self._outcome(attempt)
+        self._end(attempt, outcome)
 
-    async def _attempt(self, attempt: _Attempt) -> Outcome | None:
-        """Run and record one attempt; None when the task had moved on."""
+    async def _outcome(self, attempt: _Attempt) -> Outcome | None:
+        """Run one attempt and judge how it ended; None when the task had moved on."""
         task = attempt.task
-        processor = self._processors.get(task.kind)
-        limit_s = _limit_s(task, processor)
-        deadline = time.monotonic() + limit_s
         try:
+            processor = self._processor(task.kind)
             known, last_seq = await self._history(task)
-        except DatabaseUnavailable:
-            return await self._record(attempt, None, Release())
-        ctx = LiveContext(
-            task,
-            lease=attempt.lease,
-            recorder=self._recorder,
-            models=self._models,
-            known=known,
-            last_seq=last_seq,
-            deadline=deadline,
-        )
+            attempt.ctx = ctx = LiveContext(
+                task,
+                lease=attempt.lease,
+                recorder=self._recorder,
+                models=self._models,
+                known=known,
+                last_seq=last_seq,
+                deadline=attempt.deadline,
+            )
+            if inspect.iscoroutinefunction(processor.process):
+                return completed(task, await processor.process(task, ctx))
+            return completed(task, await run_in_thread(processor.process, task, ctx))  # type: ignore[arg-type]
+        except asyncio.CancelledError:
+            return self._stopped_outcome(attempt)
+        except Parked as signal:
+            return Park(signal.question)
+        except BaseExceptionGroup as group:  # a TaskGroup of the processor wraps what its children raise
+            return self._raised_outcome(task, _first(group))
+        except Exception as error:  # noqa: BLE001 - the one place that answers for every processor
+            return self._raised_outcome(task, error)
+
+    def _processor(self, kind: str) -> Processor:
         try:
-            outcome = await self._outcome(attempt, processor, ctx, limit_s)
-            return await self._record(attempt, ctx, outcome)
-        finally:
-            ctx.close()
-            self._recorder.close(attempt.lease)
+            return self._processors[kind]
+        except KeyError:
+            raise UnknownProcessor(kind, known=tuple(sorted(self._processors))) from None
 
     async def _history(self, task: Task) -> tuple[dict[str, Checkpoint], int]:
         if task.resume is Resume.FRESH:
             return {}, 0
         return await self._queue.load_checkpoints(task.id), await self._queue.last_event_seq(task.id)
 
-    async def _outcome(
-        self, attempt: _Attempt, processor: Processor | None, ctx: LiveContext, limit_s: float
-    ) -> Outcome | None:
-        task = attempt.task
-        if processor is None:
-            return self._failure(task, UnknownProcessor(task.kind, known=tuple(sorted(self._processors))))
-        if attempt.stop_reason is None:
-            attempt.body = asyncio.create_task(_call(processor, task, ctx), name=f"process-{task.id}")
-            await self._wait_for(attempt, limit_s)
-        return self._judge(attempt, limit_s)
-
-    async def _wait_for(self, attempt: _Attempt, limit_s: float) -> None:
-        """Wait until the processor ends, its time is up, or it was stopped and its grace period is over."""
-        body = attempt.body
-        assert body is not None  # noqa: S101 - for the type checker
-        stopped = asyncio.ensure_future(attempt.stopped.wait())
-        done, _ = await asyncio.wait({body, stopped}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        attempt.is_late = not done
-        if not body.done():
-            body.cancel()
-            await asyncio.wait({body}, timeout=self._cancel_grace_s)
-        if not body.done():
-            logger.warning("task.left_behind", task_id=str(attempt.task.id), kind=attempt.task.kind)
-            body.add_done_callback(_retrieve)
-
-    def _judge(self, attempt: _Attempt, limit_s: float) -> Outcome | None:
-        body = attempt.body
-        if attempt.stop_reason is StopReason.LEASE_LOST:
-            if body is not None and body.done():
-                _retrieve(body)
-            return None
-        if body is None or not body.done() or body.cancelled():
-            return self._judge_stopped(attempt, limit_s)
-        error = body.exception()
-        return (
-            _completed(attempt.task, body.result())
-            if error is None
-            else self._judge_raised(attempt.task, error)
-        )
-
-    def _judge_stopped(self, attempt: _Attempt, limit_s: float) -> Outcome:
+    def _stopped_outcome(self, attempt: _Attempt) -> Outcome | None:
         match attempt.stop_reason:
+            case StopReason.LEASE_LOST:
+                return None
             case StopReason.CANCEL:
                 return Cancel("The task was cancelled before it finished.")
             case StopReason.SHUTDOWN:
                 return Release()
-            case _ if attempt.is_late:
-                message = f"The attempt took longer than its limit of {limit_s:g} s."
+            case StopReason.TIMEOUT:
+                message = f"The attempt took longer than its limit of {attempt.limit_s:g} s."
                 return self._failure(attempt.task, ProcessorError(message, code="timeout"))
-            case _:
-                message = "The processor cancelled itself."
-                return self._failure(attempt.task, ProcessorError(message, code="internal_error"))
+            case None:
+                error = ProcessorError("The processor cancelled itself.", code="internal_error")
+                return self._failure(attempt.task, error)
 
-    def _judge_raised(self, task: Task, error: BaseException) -> Outcome | None:
+    def _raised_outcome(self, task: Task, error: BaseException) -> Outcome | None:
         match error:
-            case _Signal(signal=Parked(question=question)):
-                return Park(question)
+            case Parked():
+                return Park(error.question)
             case LeaseLost():
                 return None
+            case DatabaseUnavailable():
+                return Release()
             case Cancelled():
                 return Cancel(str(error))
             case ProcessorError():
@@ -276,110 +273,59 @@ class Executor:
             error, attempt=task.attempt, max_attempts=task.max_attempts, backoff=self._backoff, roll=roll
         )
 
-    async def _record(
-        self, attempt: _Attempt, ctx: LiveContext | None, outcome: Outcome | None
-    ) -> Outcome | None:
-        """Write an outcome and return it, or None when the task had moved on."""
-        if outcome is None:
-            return None
-        try:
-            if await self._write(attempt, ctx, outcome):
-                return outcome
-        except Unstorable as error:
-            failed = Failed(message=str(error), code=error.code, retryable=False)
-            if await self._write(attempt, None, failed):
-                return failed
-        self._metrics.fenced(attempt.task.kind)
-        logger.warning("outcome.fenced", task_id=str(attempt.task.id), attempt=attempt.task.attempt)
-        return None
-
-    async def _write(self, attempt: _Attempt, ctx: LiveContext | None, outcome: Outcome) -> bool:
-        task, lease, recorder = attempt.task, attempt.lease, self._recorder
+    def _end(self, attempt: _Attempt, outcome: Outcome | None) -> None:
+        """Free the slot and hand the outcome to the recorder. The first call for an attempt counts."""
+        if attempt.has_ended:
+            return
+        attempt.has_ended = True
+        if self._attempts.get(attempt.task.id) is attempt:
+            del self._attempts[attempt.task.id]
+        ctx = attempt.ctx
         if ctx is not None:
             ctx.close()
-            ctx.say_last(*_closing_events(task, ctx, outcome))
-        match outcome:
-            case Completed(response):
-                return await recorder.finish(Final(lease, TaskStatus.COMPLETED, dump_json(response)))
-            case Failed(message, code, retryable):
-                return await recorder.finish(
-                    Final(lease, TaskStatus.FAILED, _failure_json(message, code, retryable=retryable))
-                )
-            case Cancel(message):
-                failure = _failure_json(message, "cancelled", retryable=False)
-                return await recorder.finish(Final(lease, TaskStatus.CANCELLED, failure))
-            case Retry(delay_s=delay_s):
-                return await recorder.retry(lease, delay_s)
-            case Park(question):
-                return await recorder.park(lease, question)
-            case Release():
-                return await recorder.release(lease)
+        if outcome is None:
+            self._recorder.close(attempt.lease)
+            self._fenced(attempt)
+        else:
+            if ctx is not None:
+                ctx.say_last(*closing_events(attempt.task, ctx, outcome))
+            self.unrecorded += 1
+            self._record(attempt, outcome)
+        self._on_slot_free()
+
+    def _record(self, attempt: _Attempt, outcome: Outcome) -> None:
+        def recorded(result: Fate | Unstorable) -> None:
+            if isinstance(result, Unstorable):
+                self._record(attempt, Failed(message=str(result), code=result.code, retryable=False))
+            else:
+                self._recorded(attempt, outcome, result)
+
+        self._recorder.end(attempt.lease, outcome, recorded)
+
+    def _recorded(self, attempt: _Attempt, outcome: Outcome, fate: Fate) -> None:
+        self.unrecorded -= 1
+        if fate is Fate.LOST:
+            self._fenced(attempt)
+            return
+        ran_s = time.monotonic() - attempt.started
+        self._metrics.ended(attempt.task.kind, outcome, ran_s=ran_s)
+        self._log.ended(attempt.task, outcome, ran_s=ran_s)
+
+    def _fenced(self, attempt: _Attempt) -> None:
+        self._metrics.fenced(attempt.task.kind)
+        logger.warning("outcome.fenced", task_id=str(attempt.task.id), attempt=attempt.task.attempt)
 
 
-class _Signal(Exception):
-    """A BaseException raised inside an asyncio task would end the event loop, so it travels wrapped."""
-
-    def __init__(self, signal: Parked) -> None:
-        super().__init__()
-        self.signal = signal
-
-
-async def _call(processor: Processor, task: Task, ctx: LiveContext) -> JsonObject:
-    try:
-        if inspect.iscoroutinefunction(processor.process):
-            return await processor.process(task, ctx)
-        return await run_in_thread(processor.process, task, ctx)  # type: ignore[arg-type]  # a blocking process
-    except Parked as signal:
-        raise _Signal(signal) from None
-
-
-def _limit_s(task: Task, processor: Processor | None) -> float:
-    if task.timeout_s is not None:
-        return task.timeout_s
+def _default_limit_s(processor: Processor) -> float:
     return float(
         getattr(processor, "timeout_s", DEFAULT_TIMEOUT_S)
     )  # an optional attribute of the plug-in contract
 
 
-def _completed(task: Task, response: JsonValue) -> Completed | Failed:
-    """Check what a processor returned: a JSON object that the database can store."""
-    if not isinstance(response, dict):
-        message = f"The processor returned {type(response).__name__}; it must return a JSON object (a dict)."
-        return Failed(message, code="invalid_response", retryable=False)
-    try:
-        size = len(dump_json(response))
-    except (ValueError, TypeError, RecursionError) as exc:
-        return Failed(
-            f"The processor's response is not JSON: {exc}.", code="invalid_response", retryable=False
-        )
-    if size > MAX_RESPONSE_BYTES:
-        message = (
-            f"The response of the {task.kind} task takes {size:,} bytes; the limit is {MAX_RESPONSE_BYTES:,}."
-        )
-        return Failed(message, code="response_too_large", retryable=False)
-    return Completed(response)
-
-
-def _closing_events(task: Task, ctx: LiveContext, outcome: Outcome) -> list[ev.Event]:
-    """Say how the attempt ended, to those who follow the stream."""
-    match outcome:
-        case Completed() if ctx.has_spoken and not ctx.has_finished_stream:
-            return [ev.finish("stop", str(task.id))]
-        case Failed(message, code, retryable):
-            return [ev.error(code=code, message=message, retryable=retryable)]
-        case Retry(message, code, delay_s):
-            return [ev.attempt_failed(attempt=task.attempt, code=code, message=message, retry_in_s=delay_s)]
-        case Cancel(message) if ctx.has_spoken:
-            return [ev.error(code="cancelled", message=message, retryable=False)]
-        case _:
-            return []
-
-
-def _failure_json(message: str, code: str, *, retryable: bool) -> str:
-    return dump_json({"error": message, "code": code, "retryable": retryable})
-
-
-def _retrieve(body: asyncio.Task[JsonObject]) -> None:
-    """Look at a result that nobody wants, so that asyncio does not report it as forgotten."""
-    if not body.cancelled():
-        body.exception()
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what decides: a question that was asked, or else the first error."""
+    parked = group.subgroup(Parked)
+    first: BaseException = parked or group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first

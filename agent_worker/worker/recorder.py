@@ -13,9 +13,11 @@ for the culprit gets `Unstorable`.
 from __future__ import annotations
 
 import asyncio
+import enum
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import psycopg
 import structlog
@@ -29,9 +31,10 @@ from agent_worker.domain.errors import (
     SchemaOutOfDate,
 )
 from agent_worker.domain.events import DeltaBuffer, Event, with_step
-from agent_worker.domain.json import JsonObject
-from agent_worker.domain.replay import Checkpoint, Question
-from agent_worker.domain.task import Lease
+from agent_worker.domain.json import JsonObject, dump_json
+from agent_worker.domain.outcome import Cancel, Completed, Failed, Outcome, Park, Release, Retry
+from agent_worker.domain.replay import Checkpoint
+from agent_worker.domain.task import Lease, TaskStatus
 from agent_worker.worker.loop import Loop
 
 logger = structlog.get_logger(__name__)
@@ -41,6 +44,17 @@ SOFT_DELAY_S = 0.05
 
 MAX_BUFFERED_EVENTS = 10_000
 """Events held while the database is away or slow; then tasks that speak have to wait."""
+
+
+class Fate(enum.Enum):
+    """What became of a write."""
+
+    WRITTEN = "written"
+    LOST = "lost"
+    """The task had moved on, or the worker stopped before the database answered."""
+
+
+Done: TypeAlias = "Callable[[Fate | Unstorable], None]"
 
 
 class Unstorable(ProcessorError):
@@ -85,7 +99,7 @@ class Recorder(Loop[int]):
         self._streams: dict[Lease, _Stream] = {}
         self._spoken: set[Lease] = set()
         self._batch = Batch()
-        self._waiters: list[tuple[Lease, asyncio.Future[bool]]] = []
+        self._waiters: list[tuple[Lease, Done]] = []
         self._urgent = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -95,18 +109,18 @@ class Recorder(Loop[int]):
         self._idle.set()
 
     async def run_once(self) -> int:
-        """Wait until something is due, and write it; returns how many tasks it concerned."""
+        """Wait until something is due, and write it; returns how many tasks ended."""
         await self._urgent.wait()
         self._urgent.clear()
         batch, waiters = self._take()
-        leases = len(batch.leases())
-        if leases:
-            self._idle.clear()
-            try:
-                await self._deliver(batch, waiters)
-            finally:
-                self._idle.set()
-        return leases
+        if batch.is_empty:
+            return 0
+        self._idle.clear()
+        try:
+            await self._deliver(batch, waiters)
+        finally:
+            self._idle.set()
+        return len(batch.finals)
 
     async def flush(self, timeout_s: float) -> bool:
         """Write what is left; false when that takes longer than `timeout_s` seconds."""
@@ -124,17 +138,16 @@ class Recorder(Loop[int]):
         """End; whoever waits for a write is told that it did not happen."""
         await super().stop()
         waiters, self._waiters = self._waiters, []
-        for _, waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(False)
+        for _, done in waiters:
+            done(Fate.LOST)
 
     def _has_work(self) -> bool:
-        return bool(self._spoken or self._waiters or self._batch.leases() or not self._idle.is_set())
+        return bool(self._spoken or self._waiters or not self._batch.is_empty or not self._idle.is_set())
 
     # What a running attempt says.
 
     def open(self, lease: Lease, last_seq: int) -> None:
-        """Begin the stream of an attempt whose task's last event so far is `last_seq`."""
+        """Begin the stream of an attempt whose task's last event so far is `last_seq`; before it says the first thing."""
         self._streams[lease] = _Stream(last_seq)
 
     def close(self, lease: Lease) -> None:
@@ -186,35 +199,50 @@ class Recorder(Loop[int]):
 
     # How attempts end.
 
-    async def finish(self, final: Final) -> bool:
-        """Write a final outcome; false when the task had moved on."""
-        self._batch.finals.append(final)
-        return await self._written(final.lease)
+    def end(self, lease: Lease, outcome: Outcome, done: Done) -> None:
+        """Write how an attempt ended, after everything it said, and forget its stream.
 
-    async def retry(self, lease: Lease, delay_s: float) -> bool:
-        """Put a failed attempt back; false when the task had moved on."""
-        self._batch.retries.append((lease, delay_s))
-        return await self._written(lease)
-
-    async def release(self, lease: Lease) -> bool:
-        """Give a task back; false when it had moved on."""
-        self._batch.releases.append(lease)
-        return await self._written(lease)
-
-    async def park(self, lease: Lease, question: Question) -> bool:
-        """Let a task wait; false when it had moved on."""
-        self._batch.parks.append((lease, question))
-        return await self._written(lease)
+        Args:
+            lease: Whose attempt.
+            outcome: How it ended.
+            done: Called once with what became of it, or with the reason why PostgreSQL refuses it.
+        """
+        match outcome:
+            case Completed(response):
+                self._batch.finals.append(Final(lease, TaskStatus.COMPLETED, response))
+            case Failed(message, code, retryable):
+                failure = dump_json({"error": message, "code": code, "retryable": retryable})
+                self._batch.finals.append(Final(lease, TaskStatus.FAILED, failure))
+            case Cancel(message):
+                failure = dump_json({"error": message, "code": "cancelled", "retryable": False})
+                self._batch.finals.append(Final(lease, TaskStatus.CANCELLED, failure))
+            case Retry(delay_s=delay_s):
+                self._batch.retries.append((lease, delay_s))
+            case Park(question):
+                self._batch.parks.append((lease, question))
+            case Release():
+                self._batch.releases.append(lease)
+        if (stream := self._streams.pop(lease, None)) is not None:
+            self._spoken.discard(lease)
+            self._batch.events += stream.take(lease)
+        self._waiters.append((lease, done))
+        self._urgent.set()
 
     async def _committed(self, lease: Lease) -> None:
-        if not await self._written(lease):
-            raise LeaseLost("the task has moved on; nothing was written")
+        waiter: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
 
-    async def _written(self, lease: Lease) -> bool:
-        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiters.append((lease, waiter))
+        def done(result: Fate | Unstorable) -> None:
+            if waiter.done():
+                return
+            if isinstance(result, Unstorable):
+                waiter.set_exception(result)
+            else:
+                waiter.set_result(result)
+
+        self._waiters.append((lease, done))
         self._urgent.set()
-        return await waiter
+        if await waiter is Fate.LOST:
+            raise LeaseLost("the task has moved on; nothing was written")
 
     def _note(self, lease: Lease) -> None:
         self._spoken.add(lease)
@@ -227,7 +255,7 @@ class Recorder(Loop[int]):
         if self._soft_timer is None:
             self._soft_timer = asyncio.get_running_loop().call_later(SOFT_DELAY_S, self._urgent.set)
 
-    def _take(self) -> tuple[Batch, list[tuple[Lease, asyncio.Future[bool]]]]:
+    def _take(self) -> tuple[Batch, list[tuple[Lease, Done]]]:
         if self._soft_timer is not None:
             self._soft_timer.cancel()
             self._soft_timer = None
@@ -240,20 +268,15 @@ class Recorder(Loop[int]):
         self._has_room.set()
         return batch, waiters
 
-    async def _deliver(self, batch: Batch, waiters: list[tuple[Lease, asyncio.Future[bool]]]) -> None:
+    async def _deliver(self, batch: Batch, waiters: list[tuple[Lease, Done]]) -> None:
         try:
             lost, refused = await self._write(batch)
         except BaseException:  # stopped, or a bug that the loop will log: nobody may wait for ever
-            for _, waiter in waiters:
-                waiter.cancel()
+            for _, done in waiters:
+                done(Fate.LOST)
             raise
-        for lease, waiter in waiters:
-            if waiter.done():
-                continue
-            if lease in refused:
-                waiter.set_exception(refused[lease])
-            else:
-                waiter.set_result(lease not in lost)
+        for lease, done in waiters:
+            done(refused.get(lease, Fate.LOST if lease in lost else Fate.WRITTEN))
         for lease in lost:
             self._on_lost(lease)
 

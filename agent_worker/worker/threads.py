@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -137,27 +137,5 @@ class SyncTaskContext:
         """Have the client run tools; the arguments of `TaskContext.ask_client`."""
         return self._call(self._ctx.ask_client(key, tool_calls, timeout_s=timeout_s))
 
-    def _call(self, awaitable: Coroutine[Any, Any, Result]) -> Result:
-        carried = asyncio.run_coroutine_threadsafe(_carry(awaitable), self._loop).result()
-        if isinstance(carried, _Carried):
-            raise carried.error
-        return carried
-
-
-class _Carried:
-    """A signal on its way from the loop to the thread.
-
-    `Parked` is a BaseException: raised inside a loop's task it would end the loop itself, so it crosses as a value.
-    """
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-async def _carry(awaitable: Awaitable[Result]) -> Result | _Carried:
-    try:
-        return await awaitable
-    except asyncio.CancelledError:
-        raise
-    except BaseException as exc:  # noqa: BLE001 - raised again in the thread
-        return _Carried(exc)
+    def _call(self, call: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result()

@@ -27,11 +27,16 @@ from agent_worker.worker.heartbeat import Heartbeat
 from agent_worker.worker.loop import Loop
 from agent_worker.worker.recorder import Recorder
 from agent_worker.worker.upkeep import Housekeeper, Pruner, Rescuer, Scheduler
+from agent_worker.worker.watchdog import Watchdog
 
 logger = structlog.get_logger(__name__)
 
 CHANNEL = "agent_worker"
 """Rings with `task` (look into the queue) and `cancel UUID`."""
+
+
+MAX_UNRECORDED = 20_000
+"""Outcomes held while the database is slow; then no more tasks are claimed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +113,7 @@ class Worker:
             cancel=self.executor.cancel,
             interval_s=options.poll_interval_s,
         )
+        self.watchdog = Watchdog(self.executor)
         self.rescuer = Rescuer(
             self._fleet,
             metrics,
@@ -127,7 +133,8 @@ class Worker:
             on_unknown=lambda: self._in_loop(self._register_again),
         )
         self._loops: tuple[Loop[object], ...] = (
-            self.canceller,  # type: ignore[assignment]  # a Loop of any result
+            self.watchdog,  # type: ignore[assignment]  # a Loop of any result
+            self.canceller,
             self.rescuer,
             self.scheduler,
             Housekeeper(
@@ -245,6 +252,8 @@ class Worker:
     def _free_slots(self) -> int:
         # Who cannot say that it lives would soon lose what it claims, and each such claim costs the task an attempt.
         if self.heartbeat.age_s > self._options.lease_s * 2 / 3:
+            return 0
+        if self.executor.unrecorded > MAX_UNRECORDED:
             return 0
         return self._options.concurrency - self.executor.in_flight
 
