@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -102,6 +103,11 @@ class Fleet:
         """Close questions whose time is up; returns how many."""
         closed: int = await self._db.fetch_value(sql("expire_questions"), {"limit": limit})
         return closed
+
+    async def oldest_pending_s(self, kinds: Sequence[str]) -> float:
+        """Return for how many seconds the longest waiting task of these kinds has been due; 0 when none is."""
+        age_s: float = await self._db.fetch_value(sql("oldest_pending"), {"kinds": list(kinds)})
+        return age_s
 
     async def prune(self, *, retention_s: float, limit: int) -> int:
         """Delete tasks that ended more than `retention_s` seconds ago; returns how many."""

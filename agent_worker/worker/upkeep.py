@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -98,21 +98,28 @@ class Scheduler(Loop[StageResult]):
 
 
 class Housekeeper(Loop[int]):
-    """Close questions whose time is up, and fail tasks of kinds that nobody has ever offered.
+    """Close questions whose time is up, fail tasks of kinds that nobody has ever offered, and measure the queue's lag.
 
     Args:
         fleet: Where they live.
         interval_s: Seconds between rounds.
+        kinds: Kinds whose lag is measured.
         unknown_kind_grace_s: Age at which a task of an unknown kind fails, so that a new worker may come up first.
     """
 
-    def __init__(self, fleet: Fleet, *, interval_s: float, unknown_kind_grace_s: float) -> None:
+    def __init__(
+        self, fleet: Fleet, *, interval_s: float, kinds: Sequence[str], unknown_kind_grace_s: float
+    ) -> None:
         super().__init__(interval_s=interval_s)
         self._fleet = fleet
+        self._kinds = kinds
         self._unknown_kind_grace_s = unknown_kind_grace_s
+        self.oldest_pending_s = 0.0
+        """For how long the longest waiting task was due, at the last look."""
 
     async def run_once(self) -> int:
-        """Do both; returns how many rows changed."""
+        """Do all three; returns how many rows changed."""
+        self.oldest_pending_s = await self._fleet.oldest_pending_s(self._kinds)
         expired = await self._fleet.expire_questions(limit=BATCH)
         unknown = await self._fleet.fail_unknown_kinds(grace_s=self._unknown_kind_grace_s, limit=BATCH)
         if unknown:

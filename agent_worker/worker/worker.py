@@ -123,6 +123,12 @@ class Worker:
             steady_s=lambda: self.heartbeat.steady_s,
         )
         self.scheduler = Scheduler(self._fleet, interval_s=options.schedule_interval_s)
+        self.housekeeper = Housekeeper(
+            self._fleet,
+            interval_s=options.housekeeping_interval_s,
+            kinds=identity.kinds,
+            unknown_kind_grace_s=options.unknown_kind_grace_s,
+        )
         self.listener = Listener(db.conninfo, [CHANNEL], on_notify=self._hear, on_up=self._look)
         self.heartbeat = Heartbeat(
             db.conninfo,
@@ -137,16 +143,22 @@ class Worker:
             self.canceller,
             self.rescuer,
             self.scheduler,
-            Housekeeper(
-                self._fleet,
-                interval_s=options.housekeeping_interval_s,
-                unknown_kind_grace_s=options.unknown_kind_grace_s,
-            ),
+            self.housekeeper,
             Pruner(self._fleet, interval_s=options.prune_interval_s, retention_s=options.retention_s),
         )
+        self._show_gauges(metrics)
+
+    def _show_gauges(self, metrics: Metrics) -> None:
+        slots = float(self._options.concurrency)
         metrics.observe("in_flight", "Attempts that hold a slot.", lambda: float(self.executor.in_flight))
-        metrics.observe("slots", "Most attempts at once.", lambda: float(options.concurrency))
-        metrics.observe("pool_in_use", "Pooled connections handed out.", lambda: float(db.in_use))
+        metrics.observe("unrecorded", "Outcomes not yet written.", lambda: float(self.executor.unrecorded))
+        metrics.observe("slots", "Most attempts at once.", lambda: slots)
+        metrics.observe("pool_in_use", "Pooled connections handed out.", lambda: float(self._db.in_use))
+        metrics.observe(
+            "oldest_pending_seconds",
+            "For how long the longest waiting task of this worker's kinds has been due.",
+            lambda: self.housekeeper.oldest_pending_s,
+        )
         metrics.observe(
             "heartbeat_age_seconds",
             "Time since the last heartbeat that arrived.",
