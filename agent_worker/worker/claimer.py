@@ -26,6 +26,9 @@ class Claimer(Loop[int]):
         interval_s: Seconds between looks when nobody rings.
     """
 
+    stop_grace_s = 3.0
+    """A claim broken off may have taken tasks that nobody here would know of."""
+
     def __init__(
         self,
         queue: Queue,

@@ -54,8 +54,12 @@ class Loop(abc.ABC, Generic[Result]):
         interval_s: Seconds between rounds; each wait is up to a tenth shorter, so that a fleet does not beat in step.
     """
 
+    stop_grace_s = 0.0
+    """How long `stop` waits for the round under way before it breaks it off."""
+
     def __init__(self, *, interval_s: float) -> None:
         self.interval_s = interval_s
+        self._is_stopping = False
         self.round_done: Signal[Result] = Signal()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -71,11 +75,16 @@ class Loop(abc.ABC, Generic[Result]):
     async def start(self) -> None:
         """Begin; starting what runs already changes nothing."""
         if self._task is None:
+            self._is_stopping = False
             self._task = asyncio.create_task(self._run(), name=type(self).__name__)
 
     async def stop(self) -> None:
         """End, in the middle of a round if need be; twice is fine, and so is a loop that never started."""
         task, self._task = self._task, None
+        if task is not None and self.stop_grace_s:
+            self._is_stopping = True
+            self.wake()
+            await asyncio.wait({task}, timeout=self.stop_grace_s)
         # Before Python 3.12, asyncio.wait_for may swallow a cancellation; libraries below use it, so one is not enough.
         while task is not None and not task.done():
             task.cancel()
@@ -87,7 +96,7 @@ class Loop(abc.ABC, Generic[Result]):
 
     async def _run(self) -> None:
         failures = 0
-        while True:
+        while not self._is_stopping:
             self._wake.clear()
             try:
                 result = await self.run_once()
@@ -108,7 +117,7 @@ class Loop(abc.ABC, Generic[Result]):
             await self._sleep(delay_s)
 
     async def _sleep(self, delay_s: float) -> None:
-        if delay_s <= 0:
+        if delay_s <= 0 or self._is_stopping:
             await asyncio.sleep(0)
             return
         # Not asyncio.wait_for: before Python 3.12 it may swallow a cancellation that comes with the wake-up.

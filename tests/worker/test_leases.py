@@ -25,6 +25,11 @@ async def test_drain_lets_running_tasks_finish(start_worker: StartWorker, rows: 
         task_id = await rows.insert("hang")
         await asyncio.wait_for(hang.started.wait(), 5)
         draining = asyncio.create_task(worker.drain())
+
+        async def is_draining() -> bool:
+            return bool(await rows.db.fetch_value("SELECT state = 'draining' FROM agent_worker.workers"))
+
+        await eventually(is_draining)
         later = await rows.insert("hang")
         hang.release.set()
         await draining
