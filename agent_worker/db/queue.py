@@ -223,6 +223,11 @@ class Queue:
         seq: int = await self._db.fetch_value(sql("last_event_seq"), {"task_id": task_id})
         return seq
 
+    async def held(self) -> list[Lease]:
+        """Return what this worker holds, as the database sees it."""
+        rows = await self._db.fetch_all(sql("held_tasks"), {"worker_id": self.worker_id})
+        return [Lease(task_id, attempt, self.worker_id) for task_id, attempt in rows]
+
     async def cancel_requests(self) -> list[UUID]:
         """Return the tasks this worker holds that somebody asked to cancel."""
         ids: list[UUID] = await self._db.fetch_value(sql("cancel_requests"), {"worker_id": self.worker_id})

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from uuid import UUID
 
-from agent_worker.db.queue import Lane, Queue
+import structlog
+
+from agent_worker.db.queue import Batch, Lane, Queue
 from agent_worker.domain.task import Task
 from agent_worker.worker.loop import Loop
+
+logger = structlog.get_logger(__name__)
 
 REFILL_DELAY_S = 0.002
 """A busy worker's slots free one by one; a claim for each would cost more than the tasks."""
@@ -23,6 +28,7 @@ class Claimer(Loop[int]):
         kinds: Kinds this worker offers.
         free_slots: How many attempts may start now.
         dispatch: Starts an attempt; returns at once.
+        is_known: Whether this worker runs or has yet to record a task.
         interval_s: Seconds between looks when nobody rings.
     """
 
@@ -36,6 +42,7 @@ class Claimer(Loop[int]):
         kinds: Sequence[str],
         free_slots: Callable[[], int],
         dispatch: Callable[[Task], None],
+        is_known: Callable[[UUID], bool],
         interval_s: float,
     ) -> None:
         super().__init__(interval_s=interval_s)
@@ -43,11 +50,15 @@ class Claimer(Loop[int]):
         self._kinds = list(kinds)
         self._free_slots = free_slots
         self._dispatch = dispatch
+        self._is_known = is_known
+        self._lost_an_answer = False
         self._more_waits = False
         self._refill: asyncio.TimerHandle | None = None
 
     async def run_once(self) -> int:
         """Claim once; returns how many tasks were taken."""
+        if self._lost_an_answer:
+            await self._give_back_strangers()
         limit = self._free_slots()
         if limit <= 0:
             self._more_waits = True
@@ -55,7 +66,9 @@ class Claimer(Loop[int]):
         # Kinds of one priority take turns at being first, so that no kind is starved by the kinds before it.
         self._kinds.append(self._kinds.pop(0))
         lanes = [Lane(kind, priority) for priority in PRIORITIES for kind in self._kinds]
+        self._lost_an_answer = True  # until it has come: the tasks may be ours without our knowing
         tasks = await self._queue.claim(lanes, limit)
+        self._lost_an_answer = False
         self._more_waits = len(tasks) == limit
         for task in tasks:
             self._dispatch(task)
@@ -75,6 +88,13 @@ class Claimer(Loop[int]):
         if self._refill is not None:
             self._refill.cancel()
         await super().stop()
+
+    async def _give_back_strangers(self) -> None:
+        strangers = [lease for lease in await self._queue.held() if not self._is_known(lease.task_id)]
+        if strangers:
+            await self._queue.write(Batch(releases=strangers))
+            logger.info("claim.given_back", tasks=len(strangers))
+        self._lost_an_answer = False
 
     def _look_again(self) -> None:
         self._refill = None

@@ -106,13 +106,21 @@ class Executor:
         self._on_slot_free = on_slot_free
         self._attempts: dict[UUID, _Attempt] = {}
         self._log = TaskLog()
-        self.unrecorded = 0
-        """Attempts that have ended and whose outcome is not yet written."""
+        self._unrecorded: set[UUID] = set()
 
     @property
     def in_flight(self) -> int:
         """Attempts that hold a slot."""
         return len(self._attempts)
+
+    @property
+    def unrecorded(self) -> int:
+        """Attempts that have ended and whose outcome is not yet written."""
+        return len(self._unrecorded)
+
+    def knows(self, task_id: UUID) -> bool:
+        """Whether the task runs here, or has ended here and is not yet recorded."""
+        return task_id in self._attempts or task_id in self._unrecorded
 
     def start(self, task: Task) -> None:
         """Begin an attempt; returns at once."""
@@ -289,7 +297,7 @@ class Executor:
         else:
             if ctx is not None:
                 ctx.say_last(*closing_events(attempt.task, ctx, outcome))
-            self.unrecorded += 1
+            self._unrecorded.add(attempt.task.id)
             self._record(attempt, outcome)
         self._on_slot_free()
 
@@ -303,7 +311,7 @@ class Executor:
         self._recorder.end(attempt.lease, outcome, recorded)
 
     def _recorded(self, attempt: _Attempt, outcome: Outcome, fate: Fate) -> None:
-        self.unrecorded -= 1
+        self._unrecorded.discard(attempt.task.id)
         if fate is Fate.LOST:
             self._fenced(attempt)
             return

@@ -105,6 +105,7 @@ class Worker:
             kinds=identity.kinds,
             free_slots=self._free_slots,
             dispatch=self.executor.start,
+            is_known=self.executor.knows,
             interval_s=options.poll_interval_s,
         )
         self.canceller = Canceller(

@@ -183,3 +183,29 @@ async def test_every_part_may_be_stopped_twice_or_unstarted(start_worker: StartW
         worker.heartbeat.stop()
         await worker.drain()
         await worker.drain()
+
+
+async def test_tasks_whose_claim_was_not_heard_of_are_given_back_and_run(
+    start_worker: StartWorker, rows: Rows
+) -> None:
+    async with start_worker(Echo(), lease_s=60) as worker:
+        await worker.claimer.stop()
+        task_id = await rows.insert("echo", {"prompt": "hello"}, max_attempts=1)
+        claim = "SELECT * FROM agent_worker.claim(%(id)s, '{echo}', '{0}', '{0}', 1)"
+        await rows.db.fetch_all(claim, {"id": worker.identity.id})  # commits; the answer goes elsewhere
+        worker.claimer._lost_an_answer = True
+        await worker.claimer.start()
+        task = await rows.reaches(task_id, "completed")
+    assert task["attempt"] == 1
+
+
+async def test_a_worker_that_leaves_holds_nothing(start_worker: StartWorker, rows: Rows) -> None:
+    task_id = await rows.insert("nobody-runs-this", max_attempts=1)
+    async with start_worker(Echo()) as worker:
+        await rows.db.fetch_all(
+            "SELECT * FROM agent_worker.claim(%(id)s, '{nobody-runs-this}', '{0}', '{0}', 1)",
+            {"id": worker.identity.id},
+        )
+        assert await rows.status(task_id) == "processing"
+    task = await rows.task(task_id)
+    assert (task["status"], task["attempt"]) == ("pending", 0)
