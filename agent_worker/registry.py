@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings
 from agent_worker import processors as built_in
 from agent_worker.domain.errors import ConfigurationError
 from agent_worker.domain.processor import Processor
+from agent_worker.settings import read
 
 ENTRY_POINTS = "agent_worker.processors"
 
@@ -78,7 +79,7 @@ def settings_class(cls: ProcessorClass) -> type[BaseSettings] | None:
 def _instance(cls: ProcessorClass) -> Processor:
     settings = settings_class(cls)
     make: Callable[..., Processor] = cls
-    return make() if settings is None else make(settings())
+    return make() if settings is None else make(read(settings))
 
 
 def _built_in() -> Iterator[ProcessorClass]:

@@ -11,14 +11,15 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agent_worker.domain.errors import ConfigurationError
-from agent_worker.telemetry.logs import LogFormat
+
+Model = TypeVar("Model", bound=BaseSettings)
 
 PREFIX = "AGENT_WORKER_"
 ENV_FILE = ".env"
@@ -100,8 +101,8 @@ class Settings(BaseSettings):
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error."
     )
-    log_format: LogFormat = Field(
-        default=LogFormat.AUTO, description="auto (pretty on a terminal, JSON elsewhere), console or json."
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="auto (pretty on a terminal, JSON elsewhere), console or json."
     )
 
     model: str | None = Field(
@@ -151,10 +152,23 @@ def load_settings(
     """
     refuse_unknown(known)
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    return read(Settings, **given)
+
+
+def read(cls: type[Model], **given: object) -> Model:
+    """Read one settings class, a processor's for instance, from the environment and `.env`.
+
+    Args:
+        cls: Which.
+        given: Values that win over both, by field name.
+
+    Raises:
+        ConfigurationError: A value is missing, of the wrong type, or out of range; names each.
+    """
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
+        return cls(_env_file=ENV_FILE, **given)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as exc:
-        raise ConfigurationError(_explain(exc)) from exc
+        raise ConfigurationError(_explain(exc, cls)) from exc
 
 
 def refuse_unknown(known: Iterable[type[BaseSettings]] = ()) -> None:
@@ -177,11 +191,11 @@ def env_names(cls: type[BaseSettings], field: str) -> list[str]:
     return [f"{cls.model_config.get('env_prefix', '')}{field}".upper()]
 
 
-def _explain(exc: ValidationError) -> str:
+def _explain(exc: ValidationError, cls: type[BaseSettings]) -> str:
     problems = []
     for problem in exc.errors(include_url=False, include_input=False):
         field = str(problem["loc"][0]) if problem["loc"] else ""
         message = problem["msg"].removeprefix("Value error, ")
-        name = env_names(Settings, field)[0] if field in Settings.model_fields else field
+        name = env_names(cls, field)[0] if field in cls.model_fields else field
         problems.append(f"{name}: {message}" if name else message)
     return " · ".join(problems)

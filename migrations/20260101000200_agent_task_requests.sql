@@ -36,7 +36,11 @@ create table public.agent_task_requests (
   resume text,
   -- A redriven task has used up attempts and is granted new ones, so the limit is on those still ahead.
   constraint "max_attempts must be 1 to 25" check (max_attempts between 1 and 25 + attempt),
-  constraint "attempt must not exceed max_attempts" check (attempt between 0 and max_attempts)
+  constraint "attempt must not exceed max_attempts" check (attempt between 0 and max_attempts),
+  -- A pending task that cannot be claimed would fail every claim of its lane.
+  constraint "status pending needs an attempt below max_attempts" check (status <> 'pending' or attempt < max_attempts),
+  -- A task that nobody holds would never be rescued.
+  constraint "status processing needs a worker_id" check (status <> 'processing' or worker_id is not null)
 ) with (
   fillfactor = 85,
   autovacuum_vacuum_scale_factor = 0.02,

@@ -24,6 +24,7 @@ begin
   where id = p_task_id and status = 'waiting';
   if found then
     perform pg_notify('agent_worker', 'task');
+    perform agent_worker.announce(array[p_task_id]);
   end if;
 end
 $$;
@@ -59,6 +60,15 @@ language sql immutable
 set search_path = ''
 as $$ select jsonb_build_object('error', p_error, 'code', p_code, 'retryable', p_retryable) $$;
 
+-- What a parent reads that waits for a task which is not, or no longer, a child of its own.
+create function agent_worker.missing_child() returns jsonb
+language sql immutable
+set search_path = ''
+as $$
+  select jsonb_build_object('status', 'failed', 'response',
+    agent_worker.failure('The task has no such child; it may have been deleted.', 'child_missing', false))
+$$;
+
 create trigger agent_task_requests_cancel
 before update of cancel_requested_at on public.agent_task_requests
 for each row
@@ -66,13 +76,24 @@ when (new.cancel_requested_at is distinct from old.cancel_requested_at)
 execute function agent_worker.request_cancel();
 
 -- Somebody sets a task back to pending by hand, or redrives one that ended: grant it attempts and a clean slate.
+-- Steps that are done stay done; what nobody answered, and children that failed, are asked for again.
 create function agent_worker.reopen_task() returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-  new.max_attempts := new.attempt + case when old.status in ('completed', 'failed', 'cancelled') then least(old.max_attempts, 25) else 1 end;
+  if old.status in ('completed', 'failed', 'cancelled') then
+    new.max_attempts := new.attempt + least(old.max_attempts, 25);
+    delete from agent_worker.checkpoints
+    where task_id = new.id and call in ('human', 'client', 'child') and value ->> 'status' <> 'completed';
+    delete from public.human_tasks where task_id = new.id and status in ('cancelled', 'expired');
+  else
+    new.max_attempts := greatest(new.max_attempts, new.attempt + 1);
+  end if;
+  if new.seq = old.seq then
+    new.seq := nextval('public.agent_task_requests_seq_seq');
+  end if;
   new.response_payload := null;
   new.cancel_requested_at := null;
   new.progress := null;
@@ -91,7 +112,8 @@ before update of status on public.agent_task_requests
 for each row
 when (
   new.status = 'pending' and old.status <> 'pending'
-  and (old.status in ('completed', 'failed', 'cancelled') or new.attempt >= new.max_attempts)
+  -- An unchanged seq tells a hand: whatever moves tasks here gives them a new one.
+  and (old.status in ('completed', 'failed', 'cancelled') or new.attempt >= new.max_attempts or new.seq = old.seq)
 )
 execute function agent_worker.reopen_task();
 
@@ -131,7 +153,11 @@ security definer
 set search_path = ''
 as $$
 begin
-  update public.human_tasks set status = 'cancelled' where task_id = new.id and status = 'pending';
+  -- Whoever answers holds the question and then wants this task: waiting for it would be a deadlock.
+  update public.human_tasks set status = 'cancelled'
+  where id in (
+    select h.id from public.human_tasks h where h.task_id = new.id and h.status = 'pending' for update skip locked
+  );
   update public.agent_task_requests
   set cancel_requested_at = now()
   where parent_id = new.id and status in ('pending', 'processing', 'waiting');
@@ -199,13 +225,31 @@ for each row
 when (old.status = 'pending' and new.status <> 'pending')
 execute function agent_worker.close_question();
 
--- Tasks are deleted: their events and checkpoints go with them.
+-- Tasks are deleted: their events and checkpoints go with them, and a parent that waits for one learns of it.
 create function agent_worker.forget_tasks() returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  parents uuid[];
+  parent uuid;
 begin
+  select array_agg(distinct gone.parent_id) into parents
+  from gone
+  where gone.parent_id is not null and gone.status not in ('completed', 'failed', 'cancelled');
+  if parents is not null then
+    perform 1 from public.agent_task_requests where id = any (parents) order by id for no key update;
+    for parent in
+      update agent_worker.checkpoints c
+      set value = agent_worker.missing_child(), is_done = true
+      from gone
+      where c.task_id = gone.parent_id and c.key = 'wait:' || gone.id and not c.is_done
+      returning c.task_id
+    loop
+      perform agent_worker.resume_task(parent);
+    end loop;
+  end if;
   delete from public.agent_task_events e using gone where e.task_id = gone.id;
   delete from agent_worker.checkpoints c using gone where c.task_id = gone.id;
   return null;

@@ -3,6 +3,8 @@
 --
 -- Callers pass ids in ascending order: rows are then locked in one order by everybody.
 -- enable_seqscan and enable_hashjoin are off inside, because plans are cached while the table may still be tiny.
+-- A lease is compared with IS NOT DISTINCT FROM, which no index serves: the rows are to be found by primary key, not
+-- by agent_task_requests_held_idx, which would be read whole for each row of the batch.
 
 -- Take up to p_limit due tasks, lane after lane in the order given, oldest first within a lane.
 -- A lane is (kind, priority, watermark); rows below the watermark are left to a later sweep.
@@ -64,11 +66,24 @@ as $$
 declare
   written integer;
 begin
+  -- A child's end locks its parent, and a parent's end its children: parents first, so that everybody goes one way.
+  if exists (select 1 from public.agent_task_requests t where t.parent_id is not null) then
+    perform 1
+    from public.agent_task_requests parent
+    where parent.id in (
+      select t.parent_id
+      from unnest(p_ids) as o (id)
+      join public.agent_task_requests t on t.id = o.id
+      where t.parent_id is not null
+    )
+    order by parent.id
+    for no key update;
+  end if;
   return query
   update public.agent_task_requests t
   set status = o.status, response_payload = o.response, finished_at = now(), updated_at = now()
   from unnest(p_ids, p_attempts, p_statuses, p_responses) as o (id, attempt, status, response)
-  where t.id = o.id and t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id
+  where t.id = o.id and (t.status, t.attempt, t.worker_id) is not distinct from ('processing', o.attempt, p_worker_id)
   returning t.id;
   get diagnostics written = row_count;
   if written < cardinality(p_ids) then
@@ -103,10 +118,11 @@ begin
       run_at = case when o.delay_s > 0 then now() + make_interval(secs => o.delay_s) end,
       resume = 'retry', seq = default, worker_id = null, updated_at = now()
   from unnest(p_ids, p_attempts, p_delays_s) as o (id, attempt, delay_s)
-  where t.id = o.id and t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id
+  where t.id = o.id and (t.status, t.attempt, t.worker_id) is not distinct from ('processing', o.attempt, p_worker_id)
   returning t.id;
   if found then
     perform pg_notify('agent_worker', 'schedule');
+    perform agent_worker.announce(p_ids);
   end if;
 end
 $$;
@@ -129,10 +145,11 @@ begin
       attempt = t.attempt - 1,
       resume = 'rescued', seq = default, worker_id = null, updated_at = now()
   from unnest(p_ids, p_attempts) as o (id, attempt)
-  where t.id = o.id and t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id
+  where t.id = o.id and (t.status, t.attempt, t.worker_id) is not distinct from ('processing', o.attempt, p_worker_id)
   returning t.id;
   if found then
     perform pg_notify('agent_worker', 'task');
+    perform agent_worker.announce(p_ids);
   end if;
 end
 $$;
@@ -158,7 +175,7 @@ begin
     select t.id
     from (select distinct e.id, e.attempt from unnest(p_ids, p_attempts) as e (id, attempt) order by e.id) lease
     join public.agent_task_requests t on t.id = lease.id
-    where t.status = 'processing' and t.attempt = lease.attempt and t.worker_id = p_worker_id
+    where (t.status, t.attempt, t.worker_id) is not distinct from ('processing', lease.attempt, p_worker_id)
     for no key update of t
   ) locked;
 
@@ -189,7 +206,7 @@ begin
   update public.agent_task_requests t
   set progress = o.progress, updated_at = now()
   from unnest(p_ids, p_attempts, p_progress) as o (id, attempt, progress)
-  where t.id = o.id and t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id
+  where t.id = o.id and (t.status, t.attempt, t.worker_id) is not distinct from ('processing', o.attempt, p_worker_id)
   returning t.id;
 end
 $$;

@@ -76,7 +76,11 @@ begin
       attempt = t.attempt - 1, worker_id = null, updated_at = now()
   where t.id = p_task_id and t.status = 'processing' and t.attempt = p_attempt and t.worker_id = p_worker_id
   returning t.* into task;
-  if not found or task.status = 'cancelled' then
+  if not found then
+    return null;
+  end if;
+  perform agent_worker.announce(array[p_task_id]);
+  if task.status = 'cancelled' then
     return task.status;
   end if;
 
@@ -89,13 +93,15 @@ begin
     set value = jsonb_build_object('status', child.status, 'response', child.response_payload), is_done = true
     from public.agent_task_requests child
     where c.task_id = p_task_id and c.key = p_key and not c.is_done
-      and child.id = p_child_id and child.status in ('completed', 'failed', 'cancelled');
-    -- A child that is gone (pruned, deleted) will never wake its parent.
+      and child.id = p_child_id and child.parent_id = p_task_id
+      and child.status in ('completed', 'failed', 'cancelled');
+    -- A child that is gone (pruned, deleted), or another's, will never wake its parent.
     update agent_worker.checkpoints c
-    set value = jsonb_build_object('status', 'failed', 'response',
-          agent_worker.failure('The child task no longer exists.', 'child_missing', false)), is_done = true
+    set value = agent_worker.missing_child(), is_done = true
     where c.task_id = p_task_id and c.key = p_key and not c.is_done
-      and not exists (select 1 from public.agent_task_requests child where child.id = p_child_id);
+      and not exists (
+        select 1 from public.agent_task_requests child where child.id = p_child_id and child.parent_id = p_task_id
+      );
   else
     insert into public.human_tasks (
       task_id, key, type, title, description, form, context, priority, assignee, user_id, enterprise_id, expires_at

@@ -28,7 +28,9 @@ end
 $$;
 
 -- Say that a worker lives, and revive it if it was given up (its tasks are gone by then: fenced, not lost).
--- Returns the held tasks that somebody asked to cancel; no row of agent_worker.workers means: register again.
+-- A beat that arrives after the worker signed off changes nothing.
+-- Returns the held tasks that somebody asked to cancel. Not known means: register again; the row is gone, or another
+-- worker took the name of the one that was given up.
 -- Index: agent_task_requests_held_idx.
 create function agent_worker.heartbeat(p_worker_id uuid, p_in_flight integer)
 returns table (is_known boolean, cancel_ids uuid[])
@@ -38,10 +40,13 @@ as $$
 begin
   perform set_config('synchronous_commit', 'off', true);
   update agent_worker.workers w
-  set heartbeat_at = now(), in_flight = p_in_flight, stopped_at = null,
+  set heartbeat_at = now(), in_flight = p_in_flight,
+      stopped_at = case when w.state = 'stopped' then w.stopped_at end,
       state = case when w.state = 'lost' then 'running' else w.state end
   where w.id = p_worker_id;
   return query select found, agent_worker.cancel_requests(p_worker_id);
+exception when unique_violation then
+  return query select false, '{}'::uuid[];
 end
 $$;
 
@@ -55,15 +60,24 @@ as $$
   where t.worker_id = p_worker_id and t.status = 'processing' and t.cancel_requested_at is not null
 $$;
 
--- A worker leaves: 'draining' while it finishes what it holds, then 'stopped'.
+-- A worker leaves: 'draining' while it finishes what it holds, then 'stopped'. What it still holds then goes back
+-- without using up its attempt, known to the worker or not (the answer to a claim may have been lost).
 create function agent_worker.sign_off(p_worker_id uuid, p_state text) returns void
-language sql
+language plpgsql
 set search_path = ''
 as $$
+begin
   update agent_worker.workers
   set state = p_state, heartbeat_at = now(), in_flight = case when p_state = 'stopped' then 0 else in_flight end,
       stopped_at = case when p_state = 'stopped' then now() end
-  where id = p_worker_id
+  where id = p_worker_id;
+  if p_state = 'stopped' then
+    perform agent_worker.release(p_worker_id, array_agg(t.id order by t.id), array_agg(t.attempt order by t.id))
+    from public.agent_task_requests t
+    where t.worker_id = p_worker_id and t.status = 'processing'
+    having count(*) > 0;
+  end if;
+end
 $$;
 
 -- Take tasks back from workers that stopped sending heartbeats, or fail those that have no attempt left.
@@ -77,6 +91,7 @@ set enable_seqscan = off
 as $$
 declare
   dead uuid[];
+  ids uuid[] := array[]::uuid[];
 begin
   update agent_worker.workers w
   set state = 'lost', stopped_at = now()
@@ -102,7 +117,7 @@ begin
     return;
   end if;
 
-  return query
+  for id, kind, status in
   with taken as (
     select t.id
     from public.agent_task_requests t
@@ -142,9 +157,14 @@ begin
       m.attempt, m.user_id
     from moved m
   )
-  select m.id, m.kind, m.status from moved m;
-  if found then
+  select m.id, m.kind, m.status from moved m
+  loop
+    ids := ids || id;
+    return next;
+  end loop;
+  if cardinality(ids) > 0 then
     perform pg_notify('agent_worker', 'task');
+    perform agent_worker.announce(ids);
   end if;
 end
 $$;
@@ -192,8 +212,10 @@ language plpgsql
 set search_path = ''
 set enable_seqscan = off
 as $$
+declare
+  ids uuid[] := array[]::uuid[];
 begin
-  return query
+  for id, kind in
   with recursive queued as (
     (select t.kind from public.agent_task_requests t
      where t.status = 'pending' and t.run_at is null
@@ -222,7 +244,12 @@ begin
         'unknown_kind', false)
   from taken
   where t.id = taken.id
-  returning t.id, t.kind;
+  returning t.id, t.kind
+  loop
+    ids := ids || id;
+    return next;
+  end loop;
+  perform agent_worker.announce(ids);
 end
 $$;
 

@@ -19,7 +19,8 @@ end
 $$;
 
 create schema if not exists auth;
-grant usage on schema auth to anon, authenticated, service_role;
+-- To all, because the owner of the tables need not be a superuser, and its functions ask who calls.
+grant usage on schema auth to public;
 grant usage on schema public to anon, authenticated, service_role;
 
 -- Claims arrive in the setting request.jwt.claims, which reads '' rather than null once a transaction has set it.

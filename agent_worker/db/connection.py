@@ -65,7 +65,7 @@ def translated(target: str) -> Iterator[None]:
     """Turn the driver's errors into the domain's.
 
     `DatabaseUnavailable` covers whatever may pass by itself: no connection, a cut one, a shutdown, a deadlock, a full
-    disk. Errors in the data (`psycopg.DataError`, `IntegrityError`) pass through: they belong to one task.
+    disk, a standby that is not yet promoted. Errors in the data (`psycopg.DataError`, `IntegrityError`) pass through: they belong to one task.
 
     Raises:
         DatabaseUnavailable: See above.
@@ -87,6 +87,15 @@ def translated(target: str) -> Iterator[None]:
     except pg.DiskFull as exc:
         raise DatabaseUnavailable(
             f"postgres at {target} has no space left on its disk · free some, work goes on by itself"
+        ) from exc
+    except pg.ReadOnlySqlTransaction as exc:
+        raise DatabaseUnavailable(
+            f"postgres at {target} accepts no writes · {_first_line(exc)} · "
+            "it is a standby, or its provider closed it because the disk is almost full"
+        ) from exc
+    except (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable, pg.QueryCanceled) as exc:
+        raise DatabaseUnavailable(
+            f"postgres at {target} gave up on a statement · {_first_line(exc)} · trying again may help"
         ) from exc
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, TimeoutError) as exc:
         raise DatabaseUnavailable(
@@ -163,8 +172,13 @@ class Database:
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Borrow a connection; the driver's errors come out translated, a stuck statement as DatabaseUnavailable."""
+        task = asyncio.current_task()
+        cancels = task.cancelling() if task else 0
         with translated(self.target):
             async with self._pool.connection() as conn, asyncio.timeout(STATEMENT_TIMEOUT_S):
+                # The pool waits by asyncio.wait_for, which may swallow a cancellation before Python 3.12.
+                if task is not None and task.cancelling() > cancels:
+                    raise asyncio.CancelledError
                 yield conn
 
     async def fetch_all(self, query: LiteralString, params: Params | None = None) -> list[tuple[Any, ...]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import socket
@@ -26,7 +27,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from agent_worker.db.connection import Connection, complete_conninfo, describe_target
 from agent_worker.db.queries import sql
 
-logger = structlog.get_logger(__name__)
+# Bound to the standard library's logger: clients listen in programs that never configure structlog, whose default
+# prints everything to standard output.
+logger = structlog.wrap_logger(logging.getLogger(__name__))
 
 CONNECT_TIMEOUT_S = 10.0
 """Longest a connect may take, over all addresses of the host."""
@@ -116,8 +119,12 @@ class Listener:
         return await attempts(self._connect_once)
 
     async def _connect_once(self) -> Connection:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            conn = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                conn = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+        except (asyncio.CancelledError, TimeoutError) as exc:
+            # The traceback's frames own the half-made connection, and the server waits for it a minute.
+            raise exc.with_traceback(None) from None
         try:
             for channel in self._channels:
                 await self._ask(conn, SQL("LISTEN {}").format(Identifier(channel)))

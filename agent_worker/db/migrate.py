@@ -13,18 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import importlib.resources
-import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from importlib.resources.abc import Traversable
-from pathlib import Path
 
 import psycopg
 from psycopg import errors as pg
 
 from agent_worker.db.connection import Connection, Database, complete_conninfo, describe_target, translated
+from agent_worker.db.migration_files import Migration, bootstrap_file, load_migrations, split_statements
 from agent_worker.db.queries import sql
 from agent_worker.domain.errors import ConfigurationError, SchemaOutOfDate
 
@@ -34,26 +30,9 @@ OLDEST_SERVER = 150_000
 FILE_TIMEOUT_S = 600.0
 """Longest that one file may take, waiting for other runners included."""
 
-_FILE_NAME = re.compile(r"(\d{14})_([a-z0-9_]+)\.sql")
-
-_TOKEN = re.compile(
-    r"""--[^\n]*             # a comment to the end of the line
-      | /\*.*?\*/            # a comment in the line
-      | '(?:[^']|'')*'       # text
-      | "(?:[^"]|"")*"       # a quoted name
-      | (\$\w*\$).*?\1       # text between dollar tags: the body of a function
-      | ;
-    """,
-    re.DOTALL | re.VERBOSE,
+_AS_OWNER = (
+    "connect as the owner of the database (on Supabase: postgres), which may create schemas and publications"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step of the schema; `version` is the 14 digits its file's name begins with, `name` is the rest."""
-
-    version: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +40,13 @@ class MigrationReport:
     """What `migrate` did.
 
     Attributes:
+        target: The database, without its password: `host:port/dbname`.
         applied: Files applied now, in order; empty when there was nothing to do.
         bootstrapped: Whether the roles and the schema `auth` that Supabase has were made first.
         version: The schema's version afterwards; later than this release's own when a later one was here before.
     """
 
+    target: str
     applied: tuple[Migration, ...]
     bootstrapped: bool
     version: str
@@ -76,17 +57,21 @@ class MigrationStatus:
     """What is applied to a database and what is not.
 
     Attributes:
+        target: The database, without its password: `host:port/dbname`.
         applied: Migrations of this release that the history lists, in order.
         pending: Migrations of this release that it does not list.
         unknown: Everything else in the history: your own project's migrations, or a later release's.
         version: The schema's own word on its version; None while no release has finished migrating it.
+        serves_since: The newest migration that a release must know to work with the schema; None as above.
         release: The newest migration of this release.
     """
 
+    target: str
     applied: tuple[Migration, ...]
     pending: tuple[Migration, ...]
     unknown: tuple[Migration, ...]
     version: str | None
+    serves_since: str | None
     release: str
 
 
@@ -112,13 +97,14 @@ async def migrate(
         _check_server(conn, target)
         bootstrapped = await _bootstrap(conn, target)
         await _create_history(conn, target)
-        for migration, text in _load().items():
-            if await _apply(conn, target, migration, text):
+        history = await _history(conn, target)
+        for migration, text in load_migrations().items():
+            if migration.version not in history and await _apply(conn, target, migration, text):
                 applied.append(migration)
                 if on_applied is not None:
                     on_applied(migration)
         version = await _version_after(conn, target)
-    return MigrationReport(tuple(applied), bootstrapped, version)
+    return MigrationReport(target, tuple(applied), bootstrapped, version)
 
 
 async def status(database_url: str) -> MigrationStatus:
@@ -129,22 +115,21 @@ async def status(database_url: str) -> MigrationStatus:
         DatabaseUnavailable: Nobody answers.
     """
     async with _connect(database_url) as (conn, target):
+        history = await _history(conn, target)
         with translated(target):
-            history: dict[str, str] = {}
-            if await _fetch(conn, "has_migration_history"):
-                cursor = await conn.execute(sql("applied_migrations"))
-                history = dict(await cursor.fetchall())
             try:
-                version = await _fetch(conn, "schema_version")
+                version, serves_since = await _schema_version(conn)
             except (pg.UndefinedFunction, pg.InvalidSchemaName):
-                version = None
-    ours = tuple(_load())
+                version, serves_since = None, None
+    ours = tuple(load_migrations())
     known = {migration.version for migration in ours}
     return MigrationStatus(
+        target=target,
         applied=tuple(migration for migration in ours if migration.version in history),
         pending=tuple(migration for migration in ours if migration.version not in history),
         unknown=tuple(Migration(*row) for row in history.items() if row[0] not in known),
-        version=str(version) if version is not None else None,
+        version=version,
+        serves_since=serves_since,
         release=ours[-1].version,
     )
 
@@ -161,56 +146,16 @@ async def check_schema(db: Database) -> None:
     _compare(version, serves_since, target=db.target)
 
 
-def find_migrations(package: Traversable | None = None) -> tuple[Traversable, ...]:
-    """Return the SQL files in order of application: from the installed package, else from the repository's root.
-
-    A wheel carries them inside the package; an editable install leaves them where they are written.
-
-    Args:
-        package: Root of the package; None means this one.
-
-    Raises:
-        ConfigurationError: The installation has none.
-    """
-    package = package or importlib.resources.files("agent_worker")
-    inside = package.joinpath("migrations")
-    root = inside if inside.is_dir() else Path(str(package)).parent / "migrations"
-    files = sorted(root.iterdir(), key=lambda file: file.name) if root.is_dir() else []
-    found = tuple(file for file in files if _FILE_NAME.fullmatch(file.name))
-    if not found:
-        raise ConfigurationError(
-            f"this installation of agent-worker has no migrations · nothing is in {inside} · install it again"
-        )
-    return found
-
-
-def split_statements(text: str) -> list[str]:
-    """Cut a file into the statements that `supabase db push` would record: trimmed, without their semicolons."""
-    ends = [token.start() for token in _TOKEN.finditer(text) if token.group() == ";"]
-    pieces = [
-        text[start:end] for start, end in zip([0, *(end + 1 for end in ends)], [*ends, None], strict=True)
-    ]
-    return [stripped for piece in pieces if (stripped := piece.strip())]
-
-
-@functools.cache
-def _load() -> dict[Migration, str]:
-    names = [(file, _FILE_NAME.fullmatch(file.name)) for file in find_migrations()]
-    return {Migration(*match.groups()): file.read_text(encoding="utf-8") for file, match in names if match}
-
-
-def _bootstrap_file() -> Traversable:
-    return importlib.resources.files("agent_worker.db").joinpath("bootstrap.sql")
-
-
 @contextlib.asynccontextmanager
 async def _connect(database_url: str) -> AsyncIterator[tuple[Connection, str]]:
     conninfo = complete_conninfo(database_url)
     target = describe_target(conninfo)
     with translated(target):
         conn = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=None)
-    async with contextlib.aclosing(conn):
+    try:
         yield conn, target
+    finally:
+        await conn.close()
 
 
 async def _fetch(conn: Connection, name: str, params: dict[str, str] | None = None) -> object:
@@ -234,14 +179,22 @@ async def _bootstrap(conn: Connection, target: str) -> bool:
             return False
     advice = (
         "run `agent-worker migrate` once as a superuser, "
-        f"or have one run: psql -f {_bootstrap_file()} (the roles anon, authenticated and service_role, the schema auth)"
+        f"or have one run: psql -f {bootstrap_file()} (the roles anon, authenticated and service_role, the schema auth)"
     )
     with _explained("what Supabase has and this server lacks", target, advice):
         async with _exclusive(conn):
             if not await _fetch(conn, "lacks_supabase_parts"):
                 return False
-            await conn.execute(_bootstrap_file().read_bytes())
+            await conn.execute(bootstrap_file().read_bytes())
     return True
+
+
+async def _history(conn: Connection, target: str) -> dict[str, str]:
+    with translated(target):
+        if not await _fetch(conn, "has_migration_history"):
+            return {}
+        cursor = await conn.execute(sql("applied_migrations"))
+        return dict(await cursor.fetchall())
 
 
 async def _create_history(conn: Connection, target: str) -> None:
@@ -256,8 +209,7 @@ async def _create_history(conn: Connection, target: str) -> None:
 
 async def _apply(conn: Connection, target: str, migration: Migration, text: str) -> bool:
     """Run and record one file; false when somebody has done it before."""
-    file_name = f"{migration.version}_{migration.name}.sql"
-    with _explained(f"migration {file_name}", target, _AS_OWNER):
+    with _explained(f"migration {migration.file_name}", target, _AS_OWNER):
         async with _exclusive(conn):
             if await _fetch(conn, "is_migration_applied", {"version": migration.version}):
                 return False
@@ -276,11 +228,6 @@ async def _exclusive(conn: Connection) -> AsyncIterator[None]:
     async with asyncio.timeout(FILE_TIMEOUT_S), conn.transaction():
         await conn.execute(sql("lock_migrations"))
         yield
-
-
-_AS_OWNER = (
-    "connect as the owner of the database (on Supabase: postgres), which may create schemas and publications"
-)
 
 
 @contextlib.contextmanager
@@ -308,20 +255,25 @@ def _explained(what: str, target: str, advice: str) -> Iterator[None]:
 async def _version_after(conn: Connection, target: str) -> str:
     with translated(target):
         try:
-            cursor = await conn.execute(sql("schema_version"))
+            version, serves_since = await _schema_version(conn)
         except (pg.UndefinedFunction, pg.InvalidSchemaName) as exc:
             raise SchemaOutOfDate(
                 f"the history at {target} lists every migration of this release, but the schema is gone · "
                 "somebody dropped it · delete their rows from supabase_migrations.schema_migrations, "
                 "then run: agent-worker migrate"
             ) from exc
-        ((version, serves_since),) = await cursor.fetchall()
     _compare(version, serves_since, target=target)
-    return str(version)
+    return version
+
+
+async def _schema_version(conn: Connection) -> tuple[str, str]:
+    cursor = await conn.execute(sql("schema_version"))
+    ((version, serves_since),) = await cursor.fetchall()
+    return version, serves_since
 
 
 def _compare(version: str, serves_since: str, *, target: str) -> None:
-    release = tuple(_load())[-1].version
+    release = tuple(load_migrations())[-1].version
     if version < release:
         raise SchemaOutOfDate(
             f"the schema at {target} is too old for this release ({version}, needed {release}) · "

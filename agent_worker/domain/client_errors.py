@@ -60,9 +60,10 @@ class TaskFailed(AgentWorkerError):
     """
 
     def __init__(self, result: TaskResult) -> None:
-        super().__init__(str(result.response["error"]))
-        self.code = str(result.response["code"])
-        self.retryable = bool(result.response["retryable"])
+        # A person who sets the status in a table editor leaves no response.
+        super().__init__(str(result.response.get("error", f"The task ended as {result.status}.")))
+        self.code = str(result.response.get("code", result.status))
+        self.retryable = result.response.get("retryable") is True
         self.result = result
 
 

@@ -5,6 +5,7 @@ AgentWorkerError
 ├── ConfigurationError        a setting is missing or wrong; names it and the fix     exit code 2
 ├── DatabaseUnavailable       nobody answers, or the connection broke                 exit code 3
 ├── SchemaOutOfDate           tables older or newer than the code; names the command  exit code 3
+├── TaskRefused, TaskNotFound, QuestionClosed, TaskFailed, WaitTimeout                  see client_errors
 ├── LeaseLost                 the task moved on: this worker's writes no longer count
 └── ProcessorError            an attempt failed: `code`, `retryable`
     ├── InvalidPayload        the request cannot be processed; names the JSON path

@@ -29,16 +29,12 @@ class Record:
 
 def _plain(value: object) -> JsonValue:
     match value:
-        case None | bool() | int() | float():
-            return value
-        case enum.Enum():
-            return str(value.value)
-        case str():
+        case enum.Enum() | UUID():
+            return str(value)
+        case None | bool() | int() | float() | str():
             return value
         case datetime():
             return value.isoformat()
-        case UUID():
-            return str(value)
         case Record():
             return value.as_json()
         case Mapping():

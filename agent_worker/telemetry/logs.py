@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 import logging
+import os
+import shutil
 import sys
+import textwrap
 import time
+from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 import structlog
 
@@ -14,36 +18,34 @@ from agent_worker.domain.task import Task
 
 logger = structlog.get_logger("agent_worker.tasks")
 
+_NAME_WIDTH = 17
+_UUID_LENGTH = 36
+_COLOURS = MappingProxyType({"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"})
+
 LINES_PER_S = 10
 """A calm worker tells each task; a busy one counts them, for no person reads thousands of lines a second."""
 
 
-class LogFormat(enum.StrEnum):
-    """How log lines look."""
-
-    AUTO = "auto"
-    CONSOLE = "console"
-    JSON = "json"
+LogFormat: TypeAlias = Literal["auto", "console", "json"]
+"""How log lines look; auto is console on a terminal and json elsewhere."""
 
 
-def configure_logging(*, level: str = "info", log_format: LogFormat = LogFormat.AUTO) -> None:
+def configure_logging(*, level: str = "info", log_format: LogFormat = "auto") -> None:
     """Send structlog and the standard library's logging to standard error in one format.
 
     Args:
         level: debug, info, warning or error.
-        log_format: AUTO is CONSOLE on a terminal and JSON elsewhere.
+        log_format: See `LogFormat`.
     """
-    is_console = log_format is LogFormat.CONSOLE or (log_format is LogFormat.AUTO and sys.stderr.isatty())
+    is_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
     ]
-    last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)]
-        if is_console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    last: structlog.typing.Processor = (
+        ConsoleLines(colours=_wants_colours()) if is_console else structlog.processors.JSONRenderer()
     )
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -61,7 +63,11 @@ def configure_logging(*, level: str = "info", log_format: LogFormat = LogFormat.
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                last,
+            ],
         )
     )
     root = logging.getLogger()
@@ -70,6 +76,48 @@ def configure_logging(*, level: str = "info", log_format: LogFormat = LogFormat.
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("agent_worker").setLevel(number)
+
+
+def _wants_colours() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
+class ConsoleLines:
+    """Writes an event for a person: time, name, and the facts in lines that fit the terminal.
+
+    Ids are cut to the digits that `agent-worker tasks show` needs, and the worker's own name is left out.
+
+    Args:
+        colours: Whether warnings and errors stand out in colour.
+    """
+
+    def __init__(self, *, colours: bool) -> None:
+        self._colours = colours
+
+    def __call__(self, _logger: object, _method: str, event: structlog.typing.EventDict) -> str:
+        """Return the lines of one event."""
+        stamp, name, level = event.pop("timestamp"), event.pop("event"), event.pop("level", "info")
+        traceback = event.pop("exception", None)
+        event.pop("worker", None)
+        facts = " ".join(f"{key}={_plain(key, value)}" for key, value in event.items())
+        head = f"{stamp} {name:<{_NAME_WIDTH}} "
+        lines = textwrap.wrap(
+            facts,
+            max(shutil.get_terminal_size().columns - len(stamp) - _NAME_WIDTH - 2, _NAME_WIDTH),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        text = f"\n{' ' * len(head)}".join(lines)
+        if self._colours:
+            head = f"\x1b[2m{stamp}\x1b[0m {_COLOURS.get(level, '')}{name:<{_NAME_WIDTH}}\x1b[0m "
+        written = f"{head}{text}".rstrip()
+        return f"{written}\n{traceback}" if traceback else written
+
+
+def _plain(key: str, value: object) -> str:
+    if key.endswith("_id") and len(str(value)) == _UUID_LENGTH:
+        return str(value)[:8]
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 class TaskLog:

@@ -12,6 +12,7 @@ asked AS (
   SET cancel_requested_at = now()
   FROM found
   WHERE t.id = found.id AND found.status IN ('pending', 'processing', 'waiting')
+    AND t.cancel_requested_at IS NULL
   RETURNING t.id, t.status
 )
 SELECT found.id, found.status, coalesce(asked.status, found.status)

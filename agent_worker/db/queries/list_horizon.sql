@@ -1,4 +1,4 @@
--- How far back list_tasks looks: the oldest change it did not get past, null when it saw all.
+-- How far back list_newest looks: the oldest change it did not get past, null when it saw all.
 -- Index: agent_task_requests_finished_idx backwards, agent_task_requests_claim_idx backwards per lane.
 WITH RECURSIVE queued AS (
   (SELECT t.kind FROM public.agent_task_requests t

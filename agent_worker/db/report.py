@@ -1,0 +1,65 @@
+"""How the fleet stands: what waits, what runs, what ended lately, who works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent_worker.db.connection import Database
+from agent_worker.db.queries import sql
+from agent_worker.domain.health import FleetStatus, QueuedKind, Recent, StuckTask, WorkerRow
+
+OVERDUE_GRACE_S = 30.0
+"""A worker needs a moment to stop a task whose time is up; past this one, it cannot."""
+STUCK_SHOWN = 20
+
+
+class Report:
+    """Reads for people and dashboards. What is unfinished is counted exactly; of history only the newest part is read.
+
+    Args:
+        db: Where the tasks are.
+        look_back: Most finished tasks to read; a busier hour is judged by its newest part.
+    """
+
+    def __init__(self, db: Database, *, look_back: int = 50_000) -> None:
+        self._db = db
+        self._look_back = look_back
+
+    async def status(self) -> FleetStatus:
+        """Return the fleet at this moment, by the database's clock."""
+        queued = await self._db.fetch_all(sql("status_pending"))
+        held = {"grace_s": OVERDUE_GRACE_S, "limit": 20}
+        ((scheduled, waiting, processing, orphaned, overdue),) = await self._db.fetch_all(
+            sql("status_held"), held
+        )
+        stuck = await self._db.fetch_all(sql("status_stuck"), held) if orphaned or overdue else []
+        (recent,) = await self._db.fetch_all(sql("status_recent"), {"look_back": self._look_back})
+        workers = await self._db.fetch_all(sql("status_workers"))
+        return FleetStatus(
+            queued=tuple(QueuedKind(*row) for row in queued),
+            scheduled=scheduled,
+            processing=processing,
+            waiting=waiting,
+            orphaned=orphaned,
+            overdue=overdue,
+            stuck=tuple(StuckTask(*row) for row in stuck),
+            recent=Recent(*recent),
+            workers=tuple(_worker(row) for row in workers),
+        )
+
+
+def _worker(row: tuple[Any, ...]) -> WorkerRow:
+    return WorkerRow(
+        id=row[0],
+        name=row[1],
+        host=row[2],
+        pid=row[3],
+        kinds=tuple(row[4]),
+        concurrency=row[5],
+        in_flight=row[6],
+        state=row[7],
+        version=row[8],
+        lease_s=row[9],
+        heartbeat_age_s=row[10],
+        started_at=row[11],
+    )

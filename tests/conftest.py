@@ -1,0 +1,76 @@
+"""A real PostgreSQL for everybody: migrated once per process, copied for each test.
+
+The server is the embedded one, a new cluster per test process, unless AGENT_WORKER_TEST_DATABASE_URL names
+another (as a superuser): that is how the suite runs against an older PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from agent_worker.db.connection import Database
+from agent_worker.embedded import EmbeddedPostgres
+from agent_worker.embedded.places import remove_data
+from agent_worker.testing.postgres import TestDatabases
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-schema",
+        action="store_true",
+        help="write tests/migrations/schema.txt anew from the migrations",
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A server, as a superuser; its databases are other tests' too."""
+    given = os.environ.get("AGENT_WORKER_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    base = Path(tempfile.mkdtemp(prefix="agent-worker-test-"))
+    base.chmod(0o711)  # root's server runs as another account, which has to walk through
+    data_dir = base / ".agent-worker"
+    try:
+        with EmbeddedPostgres.start_or_join(data_dir) as postgres:
+            _forget_durability(postgres.url)
+            yield postgres.url
+        remove_data(data_dir)
+    finally:
+        shutil.rmtree(base)
+
+
+def _forget_durability(url: str) -> None:
+    # Nobody cuts the power in a test, and dropping a database waits for the disk otherwise. Killed servers still
+    # recover: what a process has written is in the kernel's hands.
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("ALTER SYSTEM SET fsync = off")
+        conn.execute("SELECT pg_reload_conf()")
+
+
+@pytest.fixture(scope="session")
+def databases(postgres_url: str) -> Iterator[TestDatabases]:
+    with TestDatabases(postgres_url) as made:
+        yield made
+
+
+@pytest.fixture
+def database_url(databases: TestDatabases) -> Iterator[str]:
+    """A migrated database of this test's own."""
+    with databases.migrated() as url:
+        yield url
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    """An open pool to this test's database; four connections, so that a test can hold one and ask with another."""
+    async with Database(database_url, max_size=4) as opened:
+        yield opened

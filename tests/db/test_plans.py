@@ -1,0 +1,194 @@
+"""History is free: with 100,000 finished tasks beside them, claim and rescue read their own index and little else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from agent_worker.testing.postgres import TestDatabases
+
+FINISHED = 100_000
+
+FILL = """
+    INSERT INTO public.agent_task_requests (
+      kind, status, worker_id, attempt, response_payload, started_at, finished_at, priority
+    )
+    SELECT 'echo', CASE WHEN n %% 10 = 0 THEN 'failed' ELSE 'completed' END, %(worker_id)s, 1, '{"answer": "x"}',
+           now(), now() - make_interval(secs => n), n %% 5
+    FROM generate_series(1, %(finished)s) n
+"""
+
+CLAIM = "SELECT * FROM agent_worker.claim(gen_random_uuid(), '{echo,chat}', '{0,0}', '{0,0}', 10)"
+RESCUE = "SELECT * FROM agent_worker.rescue(100)"
+STAGE = "SELECT * FROM agent_worker.stage(100)"
+UNKNOWN = "SELECT * FROM agent_worker.fail_unknown_kinds(0, 100)"
+PRUNE = "SELECT agent_worker.prune(3600, 100)"
+CANCELS = "SELECT agent_worker.cancel_requests(%(worker_id)s)"
+FINISH = """
+    SELECT agent_worker.finish(%(worker_id)s, array[%(held)s], '{1}', '{completed}', array['{}']::jsonb[])
+"""
+
+WORKER_ID, HELD = uuid4(), uuid4()
+
+Conn = psycopg.Connection[tuple[Any, ...]]
+
+
+class Explained:
+    """A session whose statements are explained as they run, those inside functions too."""
+
+    def __init__(self, url: str) -> None:
+        self.conn: Conn = psycopg.connect(url, autocommit=True)
+        self._notices: list[str] = []
+        self.conn.add_notice_handler(lambda notice: self._notices.append(notice.message_primary or ""))
+        self.conn.execute("LOAD 'auto_explain'")
+        for setting, value in {
+            "auto_explain.log_level": "notice",
+            "auto_explain.log_nested_statements": "on",
+            "auto_explain.log_analyze": "on",
+            "auto_explain.log_buffers": "on",
+            "auto_explain.log_timing": "off",
+            "auto_explain.log_format": "json",
+        }.items():
+            self.conn.execute("SELECT set_config(%s, %s, false)", [setting, value])
+
+    def run(self, query: str) -> list[dict[str, Any]]:
+        """Return the plans of all statements that ran because of `query`."""
+        self._notices.clear()
+        self.conn.execute("SET auto_explain.log_min_duration = 0")
+        self.conn.execute(query.encode(), {"worker_id": WORKER_ID, "held": HELD})
+        self.conn.execute("SET auto_explain.log_min_duration = -1")
+        plans = [notice[notice.index("{") :] for notice in self._notices if "plan:" in notice]
+        return [json.loads(plan)["Plan"] for plan in plans]
+
+
+def nodes(plans: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for plan in plans:
+        yield plan
+        yield from nodes(plan.get("Plans", []))
+
+
+def indexes(plans: list[dict[str, Any]]) -> set[str]:
+    """Return the indexes that were looked into."""
+    return {
+        node["Index Name"]
+        for node in nodes(plans)
+        if "Index Name" in node and node.get("Actual Loops", 1) > 0
+    }
+
+
+def full_scans(plans: list[dict[str, Any]]) -> list[str]:
+    """Return the large tables that were read from end to end."""
+    names = {"agent_task_requests", "agent_task_events"}
+    return [
+        node["Relation Name"]
+        for node in nodes(plans)
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in names and node["Actual Loops"] > 0
+    ]
+
+
+def pages(plans: list[dict[str, Any]]) -> int:
+    """Return how many pages, in memory or on disk, were touched by the outermost statement."""
+    return max(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in plans)
+
+
+def fill(conn: Conn, finished: int) -> None:
+    conn.execute("ALTER TABLE public.agent_task_requests DISABLE TRIGGER USER")
+    conn.execute(FILL, {"finished": finished, "worker_id": WORKER_ID})
+    conn.execute("ALTER TABLE public.agent_task_requests ENABLE TRIGGER USER")
+
+
+def add_work(conn: Conn) -> None:
+    """Add tasks that wait, are scheduled, are held by a dead worker, and are of a kind nobody knows."""
+    for insert in (
+        "INSERT INTO public.agent_task_requests (kind) SELECT 'echo' FROM generate_series(1, 100)",
+        "INSERT INTO public.agent_task_requests (kind) SELECT 'unheard-of' FROM generate_series(1, 20)",
+        "INSERT INTO public.agent_task_requests (kind, run_at) SELECT 'echo', '2030-01-01' FROM generate_series(1, 20)",
+        "INSERT INTO agent_worker.kinds (kind) VALUES ('echo') ON CONFLICT DO NOTHING",
+    ):
+        conn.execute(insert)
+    conn.execute(
+        "INSERT INTO public.agent_task_requests (id, kind, status, worker_id, attempt) "
+        "SELECT coalesce(id, gen_random_uuid()), 'echo', 'processing', %s, 1 "
+        "FROM generate_series(1, 20) n LEFT JOIN (VALUES (1, %s)) held (n, id) USING (n)",
+        [WORKER_ID, HELD],
+    )
+
+
+@pytest.fixture(scope="module")
+def history(databases: TestDatabases) -> Iterator[str]:
+    """A database with a long history, analysed."""
+    with databases.migrated() as url:
+        with psycopg.connect(url, autocommit=True) as conn:
+            fill(conn, FINISHED)
+            add_work(conn)
+            conn.execute("VACUUM ANALYZE")
+        yield url
+
+
+@pytest.fixture
+def explained(history: str) -> Iterator[Explained]:
+    session = Explained(history)
+    yield session
+    session.conn.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "index", "at_most"),
+    [
+        (CLAIM, "agent_task_requests_claim_idx", 500),
+        (RESCUE, "agent_task_requests_held_idx", 1_000),
+        (STAGE, "agent_task_requests_run_at_idx", 100),
+        (UNKNOWN, "agent_task_requests_claim_idx", 1_000),
+        (PRUNE, "agent_task_requests_finished_idx", 3_000),
+        (CANCELS, "agent_task_requests_held_idx", 100),
+        (FINISH, "agent_task_requests_pkey", 200),
+    ],
+    ids=["claim", "rescue", "stage", "unknown", "prune", "cancels", "finish"],
+)
+def test_a_long_history_does_not_slow_the_queue(
+    explained: Explained, query: str, index: str, at_most: int
+) -> None:
+    for _ in range(2):  # the first run of a session reads the catalogues as well
+        with explained.conn.transaction(force_rollback=True):
+            plans = explained.run(query)
+
+    assert index in indexes(plans)
+    assert full_scans(plans) == []
+    assert pages(plans) <= at_most
+
+
+def test_looking_for_work_where_there_is_none_reads_a_handful_of_pages(explained: Explained) -> None:
+    for _ in range(2):
+        plans = explained.run(
+            "SELECT * FROM agent_worker.claim(gen_random_uuid(), '{chat}', '{0}', '{0}', 10)"
+        )
+
+    assert pages(plans) <= 10
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [(CLAIM, "agent_task_requests_claim_idx"), (RESCUE, "agent_task_requests_held_idx")],
+    ids=["claim", "rescue"],
+)
+def test_a_plan_made_while_the_table_was_empty_still_serves_when_it_is_full(
+    databases: TestDatabases, query: str, index: str
+) -> None:
+    with databases.migrated() as url:
+        session = Explained(url)
+        for _ in range(10):  # after five runs a plan may be kept for good
+            session.conn.execute(query.encode())
+        with psycopg.connect(url, autocommit=True) as conn:
+            fill(conn, 5_000)
+            add_work(conn)
+
+        plans = session.run(query)
+        session.conn.close()
+
+    assert index in indexes(plans)
+    assert full_scans(plans) == []
