@@ -83,8 +83,9 @@ def _instance(cls: ProcessorClass) -> Processor:
 
 
 def _built_in() -> Iterator[ProcessorClass]:
-    for module_info in pkgutil.iter_modules(built_in.__path__, f"{built_in.__name__}."):
-        yield from _classes_of(importlib.import_module(module_info.name))
+    for module_info in pkgutil.iter_modules(built_in.__path__):
+        if not module_info.name.startswith("_"):  # a processor's own helper
+            yield from _classes_of(importlib.import_module(f"{built_in.__name__}.{module_info.name}"))
 
 
 def _plug_ins() -> Iterator[ProcessorClass]:
