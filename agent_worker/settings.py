@@ -165,8 +165,11 @@ def read(cls: type[Model], **given: object) -> Model:
     Raises:
         ConfigurationError: A value is missing, of the wrong type, or out of range; names each.
     """
+    # All settings classes share one file, and pydantic takes what belongs to the others for a mistake.
+    config = SettingsConfigDict(extra="ignore")
+    lenient: type[Model] = type(cls.__name__, (cls,), {"__module__": cls.__module__, "model_config": config})
     try:
-        return cls(_env_file=ENV_FILE, **given)  # type: ignore[arg-type]  # pydantic checks them
+        return lenient(_env_file=ENV_FILE, **given)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as exc:
         raise ConfigurationError(_explain(exc, cls)) from exc
 

@@ -65,8 +65,9 @@ comment on column public.agent_task_requests.progress is '{"percent": 0 to 100, 
 -- Every index on this table costs one entry per claim and per completion, since a change of status is never HOT.
 -- So there are few, and each names its reader.
 
--- claim(): the lane's oldest pending task at or above the watermark.
-create index agent_task_requests_claim_idx on public.agent_task_requests (kind, priority desc, seq)
+-- claim(): the pending tasks of each tenant, oldest first. The tenant is the enterprise, else the user, else nobody.
+create index agent_task_requests_claim_idx on public.agent_task_requests
+  (kind, priority desc, (coalesce(enterprise_id, user_id::text, '')) collate "C", seq)
   where status = 'pending' and run_at is null;
 -- stage(): what has become due.
 create index agent_task_requests_run_at_idx on public.agent_task_requests (run_at)

@@ -6,12 +6,15 @@
 -- A lease is compared with IS NOT DISTINCT FROM, which no index serves: the rows are to be found by primary key, not
 -- by agent_task_requests_held_idx, which would be read whole for each row of the batch.
 
--- Take up to p_limit due tasks, lane after lane in the order given, oldest first within a lane.
--- A lane is (kind, priority, watermark); rows below the watermark are left to a later sweep.
+-- Take up to p_limit due tasks, span after span in the order given, at most p_quotas of each, oldest first.
+-- A span is a stretch of one kind and priority from (low tenant, low seq) up to but without (high tenant, high seq):
+-- one tenant's line from its watermark on, or the gap between two tenants that the worker knows.
 -- Index: agent_task_requests_claim_idx. Locks: rows, SKIP LOCKED.
 -- Commits without waiting for the disk: a claim lost in a crash is a task that is still pending.
 create function agent_worker.claim(
-  p_worker_id uuid, p_kinds text[], p_priorities smallint[], p_watermarks bigint[], p_limit integer
+  p_worker_id uuid, p_kinds text[], p_priorities smallint[],
+  p_low_tenants text[], p_low_seqs bigint[], p_high_tenants text[], p_high_seqs bigint[],
+  p_quotas integer[], p_limit integer
 ) returns table (
   id uuid, kind text, request_payload jsonb, attempt integer, max_attempts integer, priority smallint,
   user_id uuid, enterprise_id text, parent_id uuid, timeout_s integer, resume text,
@@ -20,6 +23,8 @@ create function agent_worker.claim(
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
@@ -28,14 +33,16 @@ begin
   return query
   with picked as (
     select due.id, due.updated_at
-    from unnest(p_kinds, p_priorities, p_watermarks) as lane (kind, priority, watermark)
+    from unnest(p_kinds, p_priorities, p_low_tenants, p_low_seqs, p_high_tenants, p_high_seqs, p_quotas)
+      as span (kind, priority, low_tenant, low_seq, high_tenant, high_seq, quota)
     cross join lateral (
       select t.id, t.updated_at
       from public.agent_task_requests t
-      where t.status = 'pending' and t.run_at is null
-        and t.kind = lane.kind and t.priority = lane.priority and t.seq >= lane.watermark
-      order by t.seq
-      limit p_limit
+      where t.status = 'pending' and t.run_at is null and t.kind = span.kind and t.priority = span.priority
+        and (coalesce(t.enterprise_id, t.user_id::text, '') collate "C", t.seq) >= (span.low_tenant, span.low_seq)
+        and (coalesce(t.enterprise_id, t.user_id::text, '') collate "C", t.seq) < (span.high_tenant, span.high_seq)
+      order by coalesce(t.enterprise_id, t.user_id::text, '') collate "C", t.seq
+      limit span.quota
       for update skip locked
     ) due
     limit p_limit

@@ -128,19 +128,24 @@ $$;
 create function agent_worker.expire_questions(p_limit integer) returns integer
 language plpgsql
 set search_path = ''
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   closed integer;
 begin
-  update public.human_tasks
-  set status = 'expired', updated_at = now()
-  where id in (
+  with late as materialized (
     select h.id from public.human_tasks h
     where h.status = 'pending' and h.expires_at <= now()
     order by h.expires_at
     limit p_limit
     for update skip locked
-  );
+  )
+  update public.human_tasks h
+  set status = 'expired', updated_at = now()
+  from late
+  where h.id = late.id;
   get diagnostics closed = row_count;
   return closed;
 end

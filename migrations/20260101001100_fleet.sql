@@ -88,6 +88,8 @@ returns table (id uuid, kind text, status text)
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   dead uuid[];
@@ -176,19 +178,24 @@ returns table (staged integer, next_due_s double precision)
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   moved integer;
 begin
-  update public.agent_task_requests
-  set run_at = null, seq = default, updated_at = now()
-  where id in (
+  -- In a subquery of WHERE the limit would hold for each time it runs, and a join may run it once per row.
+  with due as materialized (
     select t.id from public.agent_task_requests t
     where t.status = 'pending' and t.run_at <= now()
     order by t.run_at
     limit p_limit
     for update skip locked
-  );
+  )
+  update public.agent_task_requests t
+  set run_at = null, seq = default, updated_at = now()
+  from due
+  where t.id = due.id;
   get diagnostics moved = row_count;
   if moved > 0 then
     perform pg_notify('agent_worker', 'task');
@@ -211,6 +218,8 @@ returns table (id uuid, kind text)
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   ids uuid[] := array[]::uuid[];
@@ -259,18 +268,20 @@ create function agent_worker.prune(p_retention_s double precision, p_limit integ
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   pruned integer;
 begin
-  delete from public.agent_task_requests
-  where id in (
+  with old as materialized (
     select t.id from public.agent_task_requests t
     where t.finished_at < now() - make_interval(secs => p_retention_s)
     order by t.finished_at
     limit p_limit
     for update skip locked
-  );
+  )
+  delete from public.agent_task_requests t using old where t.id = old.id;
   get diagnostics pruned = row_count;
   delete from agent_worker.workers w where w.stopped_at < now() - make_interval(secs => p_retention_s);
   return pruned;

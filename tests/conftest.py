@@ -20,6 +20,8 @@ from agent_worker.embedded import EmbeddedPostgres
 from agent_worker.embedded.places import remove_data
 from agent_worker.testing.postgres import TestDatabases
 
+VARIABLE = "AGENT_WORKER_TEST_DATABASE_URL"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -29,12 +31,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A server, as a superuser; its databases are other tests' too."""
-    given = os.environ.get("AGENT_WORKER_TEST_DATABASE_URL")
-    if given:
+@pytest.fixture(scope="session", autouse=True)
+def given_server() -> Iterator[str | None]:
+    """The server that the environment names; gone from there, because the program refuses names it does not know."""
+    with pytest.MonkeyPatch.context() as patch:
+        given = os.environ.get(VARIABLE)
+        patch.delenv(VARIABLE, raising=False)
         yield given
+
+
+@pytest.fixture(scope="session")
+def postgres_url(given_server: str | None) -> Iterator[str]:
+    """A server, as a superuser; its databases are other tests' too."""
+    if given_server:
+        yield given_server
         return
     base = Path(tempfile.mkdtemp(prefix="agent-worker-test-"))
     base.chmod(0o711)  # root's server runs as another account, which has to walk through

@@ -24,6 +24,8 @@ from agent_worker.db.migration_files import Migration, bootstrap_file, load_migr
 from agent_worker.db.queries import sql
 from agent_worker.domain.errors import ConfigurationError, SchemaOutOfDate
 
+__all__ = ["Migration", "MigrationReport", "MigrationStatus", "check_schema", "migrate", "status"]
+
 OLDEST_SERVER = 150_000
 """PostgreSQL 15, for NULLS NOT DISTINCT in the index that holds dedupe keys."""
 

@@ -11,17 +11,9 @@ from agent_worker.db.connection import Connection, Database
 from agent_worker.db.queries import sql
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
+from agent_worker.domain.lanes import Span
 from agent_worker.domain.replay import Call, Checkpoint, Question
 from agent_worker.domain.task import Lease, Resume, Task, TaskStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One line of the queue: tasks of a kind and a priority, from `watermark` on in order of `seq`."""
-
-    kind: str
-    priority: int
-    watermark: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +105,19 @@ class Queue:
         self._db = db
         self.worker_id = worker_id
 
-    async def claim(self, lanes: Sequence[Lane], limit: int) -> list[Task]:
-        """Take up to `limit` due tasks, lane after lane; two workers never hold one task."""
+    async def claim(self, spans: Sequence[Span], limit: int) -> list[Task]:
+        """Take up to `limit` due tasks, span after span; two workers never hold one task."""
         rows = await self._db.fetch_all(
             sql("claim"),
             {
                 "worker_id": self.worker_id,
-                "kinds": [lane.kind for lane in lanes],
-                "priorities": [lane.priority for lane in lanes],
-                "watermarks": [lane.watermark for lane in lanes],
+                "kinds": [span.kind for span in spans],
+                "priorities": [span.priority for span in spans],
+                "low_tenants": [span.low[0] for span in spans],
+                "low_seqs": [span.low[1] for span in spans],
+                "high_tenants": [span.high[0] for span in spans],
+                "high_seqs": [span.high[1] for span in spans],
+                "quotas": [span.quota for span in spans],
                 "limit": limit,
             },
         )
@@ -254,6 +250,7 @@ def _task(row: tuple[Any, ...]) -> Task:
         created_at=row[11],
         started_at=row[12],
         waited_s=row[13],
+        seq=row[14],
     )
 
 

@@ -93,6 +93,13 @@ class Task:
     """When this attempt was claimed."""
     waited_s: float = 0.0
     """Seconds between becoming due and this claim."""
+    seq: int = 0
+    """Place in its lane; a new one each time the task becomes pending."""
+
+    @property
+    def tenant(self) -> str:
+        """Whose turn it is when tenants take turns: the enterprise, else the user, else nobody."""
+        return self.enterprise_id or (str(self.user_id) if self.user_id else "")
 
     @property
     def attempts_left(self) -> int:

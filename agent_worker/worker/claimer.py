@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import structlog
 
-from agent_worker.db.queue import Batch, Lane, Queue
+from agent_worker.db.queue import Batch, Queue
+from agent_worker.domain.lanes import LaneBook
 from agent_worker.domain.task import Task
 from agent_worker.worker.loop import Loop
 
@@ -16,6 +18,12 @@ logger = structlog.get_logger(__name__)
 
 REFILL_DELAY_S = 0.002
 """A busy worker's slots free one by one; a claim for each would cost more than the tasks."""
+
+SWEEP_INTERVAL_S = 3.0
+"""Seconds between looks below the watermarks, for tasks that were committed late."""
+
+SWEEP_SHARE = 20
+"""A sweep waits for at least so many times as long as the last one took, so that sweeps take 5 % of the time at most."""
 
 PRIORITIES = range(9, -1, -1)
 
@@ -47,7 +55,8 @@ class Claimer(Loop[int]):
     ) -> None:
         super().__init__(interval_s=interval_s)
         self._queue = queue
-        self._kinds = list(kinds)
+        self._book = LaneBook(kinds, PRIORITIES)
+        self._next_sweep = 0.0
         self._free_slots = free_slots
         self._dispatch = dispatch
         self._is_known = is_known
@@ -63,16 +72,26 @@ class Claimer(Loop[int]):
         if limit <= 0:
             self._more_waits = True
             return 0
-        # Kinds of one priority take turns at being first, so that no kind is starved by the kinds before it.
-        self._kinds.append(self._kinds.pop(0))
-        lanes = [Lane(kind, priority) for priority in PRIORITIES for kind in self._kinds]
+        now = time.monotonic()
+        is_sweep = now >= self._next_sweep
+        spans = self._book.spans(limit, sweep=is_sweep)
         self._lost_an_answer = True  # until it has come: the tasks may be ours without our knowing
-        tasks = await self._queue.claim(lanes, limit)
+        tasks = await self._queue.claim(spans, limit)
         self._lost_an_answer = False
-        self._more_waits = len(tasks) == limit
+        self._learn(tasks, now, is_sweep=is_sweep)
         for task in tasks:
             self._dispatch(task)
         return len(tasks)
+
+    def _learn(self, tasks: list[Task], started: float, *, is_sweep: bool) -> None:
+        now = time.monotonic()
+        self._book.learn(((task.kind, task.priority, task.tenant, task.seq) for task in tasks), now)
+        self._more_waits = bool(tasks)
+        if is_sweep:
+            self._next_sweep = now + max(SWEEP_INTERVAL_S, (now - started) * SWEEP_SHARE)
+            self._book.forget_idle(now)
+        elif not tasks:
+            self._next_sweep = now  # nothing above the watermarks, so the next look begins at zero
 
     def delay_after(self, result: int) -> float:
         """Look again at once while the queue gives and there is room."""

@@ -31,16 +31,17 @@ async def run_in_thread(
     done: asyncio.Future[JsonObject] = loop.create_future()
     sync_ctx = SyncTaskContext(ctx, loop)
 
-    def settle(result: JsonObject | None, error: BaseException | None) -> None:
+    def settle(result: JsonObject, error: BaseException | None) -> None:
         if done.done():
             return
         if error is not None:
             done.set_exception(error)
         else:
-            done.set_result(result or {})
+            done.set_result(result)
 
     def body() -> None:
-        result, error = None, None
+        result: JsonObject = {}
+        error: BaseException | None = None
         try:
             result = process(task, sync_ctx)
         except BaseException as exc:  # noqa: BLE001 - carried to the executor, which decides; Parked is no Exception

@@ -24,6 +24,7 @@ from agent_worker.worker.canceller import Canceller
 from agent_worker.worker.claimer import Claimer
 from agent_worker.worker.executor import Executor
 from agent_worker.worker.heartbeat import Heartbeat
+from agent_worker.worker.lifesign import LifeSign
 from agent_worker.worker.loop import Loop
 from agent_worker.worker.recorder import Recorder
 from agent_worker.worker.upkeep import Housekeeper, Pruner, Rescuer, Scheduler
@@ -146,6 +147,7 @@ class Worker:
             self.scheduler,
             self.housekeeper,
             Pruner(self._fleet, interval_s=options.prune_interval_s, retention_s=options.retention_s),
+            LifeSign(identity.name, in_flight=lambda: self.executor.in_flight),
         )
         self._show_gauges(metrics)
 

@@ -10,9 +10,10 @@ from uuid import uuid4
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from agent_worker.db.connection import Database
-from agent_worker.db.queue import Batch, Final, Lane, Queue, Said
+from agent_worker.db.queue import Batch, Final, Queue, Said
 from agent_worker.domain.events import Event, attempt_start, text_delta, with_step
 from agent_worker.domain.json import JsonObject, dump_json
+from agent_worker.domain.lanes import whole_lane
 from agent_worker.domain.replay import Call, Question
 from agent_worker.domain.task import Lease, Task, TaskStatus
 
@@ -25,7 +26,7 @@ class ByHand:
 
     async def claim(self, kind: str = "chat", *, priority: int = 0) -> Task:
         """Take the first task in line."""
-        (task,) = await self.queue.claim([Lane(kind, priority)], 1)
+        (task,) = await self.queue.claim([whole_lane(kind, priority)], 1)
         return task
 
     async def say(self, task: Task, *events: Event) -> None:

