@@ -8,14 +8,14 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from agent_worker import __version__
 from agent_worker.domain.backoff import Backoff
-from agent_worker.domain.errors import ConfigurationError
+from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable, ProcessorError
 from agent_worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +39,19 @@ def database(settings: Settings) -> Iterator[str]:
         return
     with embedded(settings.data_dir) as server:
         yield server.url
+
+
+def require_database(settings: Settings) -> None:
+    """Make sure that there is something to look at: a named database, or an embedded one made before.
+
+    Raises:
+        DatabaseUnavailable: There is none; names the commands that make one.
+    """
+    if settings.database_url is None and not (settings.data_dir / "postgres").exists():
+        raise DatabaseUnavailable(
+            f"there is no database yet · DATABASE_URL is not set, and {settings.data_dir} holds none · "
+            "run: agent-worker dev, or set DATABASE_URL"
+        )
 
 
 def embedded(data_dir: Path) -> EmbeddedPostgres:
@@ -66,15 +79,28 @@ async def ready_database(database_url: str, *, is_ours: bool) -> None:
 
 
 def chat_models(settings: Settings) -> Models:
-    """Return the chat models that the settings allow; the caller closes them."""
+    """Return the chat models that the settings allow; the caller closes them.
+
+    Raises:
+        ConfigurationError: AGENT_WORKER_MODEL names a model that is unknown, lacks its key, or is not installed.
+    """
     from agent_worker.llm.models import Models
 
-    return Models(
+    models = Models(
         default=settings.model,
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
         data_dir=settings.data_dir,
     )
+    if settings.model is not None:
+        try:
+            models.get()
+        except ProcessorError as exc:
+            raise ConfigurationError(
+                f"AGENT_WORKER_MODEL is {settings.model}, which cannot be used · {exc} · "
+                "name another model, or unset it to have one chosen"
+            ) from exc
+    return models
 
 
 def worker_options(settings: Settings) -> WorkerOptions:
@@ -93,16 +119,14 @@ def worker_options(settings: Settings) -> WorkerOptions:
     )
 
 
-def worker_name(chosen: str | None, index: int | None) -> str:
-    """Return a worker's name: the chosen one, numbered if there are several processes, or one made up."""
-    if chosen is None:
-        return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-    return chosen if index is None else f"{chosen}-{index}"
+def worker_name(chosen: str | None) -> str:
+    """Return a worker's name: the chosen one, or one made up."""
+    return chosen or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
 @contextlib.asynccontextmanager
 async def running_worker(
-    settings: Settings, database_url: str, *, scripts: Sequence[str] = (), index: int | None = None
+    settings: Settings, database_url: str, *, scripts: Sequence[str] = ()
 ) -> AsyncIterator[Worker]:
     """Start a worker with everything it needs, and take it all down after the block; the block drains it.
 
@@ -110,12 +134,14 @@ async def running_worker(
         settings: In force for this process.
         database_url: A database whose schema fits.
         scripts: Processors in files, each `file.py:Class`.
-        index: Number of this process among several of one `run`, from 0.
 
     Raises:
-        ConfigurationError: A processor cannot be loaded, the name or the metrics' port is taken.
+        ConfigurationError: A processor cannot be loaded, the name or the metrics' port is taken, or the default model
+            cannot be used.
         DatabaseUnavailable: Nobody answers.
     """
+    import structlog
+
     from agent_worker.db.connection import Database
     from agent_worker.db.fleet import WorkerIdentity
     from agent_worker.registry import build_processors
@@ -125,7 +151,7 @@ async def running_worker(
     processors = build_processors(scripts, kinds=settings.kinds)
     identity = WorkerIdentity(
         id=uuid4(),
-        name=worker_name(settings.name, index),
+        name=worker_name(settings.name),
         host=socket.gethostname(),
         pid=os.getpid(),
         kinds=tuple(sorted(processors)),
@@ -133,11 +159,12 @@ async def running_worker(
         version=__version__,
         lease_s=settings.lease_s,
     )
+    structlog.contextvars.bind_contextvars(worker=identity.name)
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
-        db = await stack.enter_async_context(Database(database_url))
         models = chat_models(settings)
         stack.push_async_callback(models.close)
+        db = await stack.enter_async_context(Database(database_url))
         worker = Worker(
             db,
             identity=identity,
@@ -147,9 +174,11 @@ async def running_worker(
             options=worker_options(settings),
         )
         if settings.metrics_port is not None:
-            port = settings.metrics_port + (index or 0) if settings.metrics_port else 0
             telemetry = TelemetryServer(
-                metrics, why_not_ready=worker.why_not_ready, host=settings.metrics_host, port=port
+                metrics,
+                why_not_ready=worker.why_not_ready,
+                host=settings.metrics_host,
+                port=settings.metrics_port,
             )
             telemetry.start()
             stack.callback(telemetry.stop)
@@ -158,36 +187,40 @@ async def running_worker(
 
 
 async def run_worker(
-    settings: Settings, database_url: str, *, scripts: Sequence[str] = (), index: int | None = None
+    settings: Settings,
+    database_url: str,
+    *,
+    scripts: Sequence[str] = (),
+    on_started: Callable[[str], None] = lambda _name: None,
 ) -> None:
-    """Run one worker until SIGTERM or SIGINT; the first drains it, the second stops it at once."""
-    async with running_worker(settings, database_url, scripts=scripts, index=index) as worker:
-        stop, stop_now = asyncio.Event(), asyncio.Event()
-        loop = asyncio.get_running_loop()
+    """Run one worker until SIGTERM or SIGINT; the first drains it, the second stops it at once.
 
-        def on_signal() -> None:
-            (stop_now if stop.is_set() else stop).set()
+    Args:
+        settings: In force for this process.
+        database_url: A database whose schema fits.
+        scripts: Processors in files, each `file.py:Class`.
+        on_started: Called with the worker's name once it is in the fleet.
+    """
+    stop, stop_now = asyncio.Event(), asyncio.Event()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
-        try:
+    def on_signal() -> None:
+        (stop_now if stop.is_set() else stop).set()
+
+    with stop_signals(on_signal):
+        async with running_worker(settings, database_url, scripts=scripts) as worker:
+            on_started(worker.identity.name)
             await stop.wait()
             await worker.drain(stop_now=stop_now)
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
 
 
-def require_data_dir(settings: Settings) -> Path:
-    """Create the data folder and return it.
-
-    Raises:
-        ConfigurationError: It cannot be created or written.
-    """
+@contextlib.contextmanager
+def stop_signals(on_signal: Callable[[], None]) -> Iterator[None]:
+    """Call `on_signal` in the running event loop at each SIGTERM and SIGINT, as long as the block lasts."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise ConfigurationError(
-            f"the data folder {settings.data_dir} cannot be created · {exc.strerror} · set AGENT_WORKER_DATA_DIR"
-        ) from exc
-    return settings.data_dir
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

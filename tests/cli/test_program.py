@@ -1,0 +1,129 @@
+"""The program as a whole: what it lists, what it loads, how it leaves."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+
+import pytest
+
+from agent_worker.cli.program import SECTIONS, TASKS_SECTIONS
+from tests.cli.program import PROGRAM, Program, environment
+
+COMMANDS = {name: name for commands in SECTIONS.values() for name in commands if name != "tasks"}
+TASKS_COMMANDS = {name: f"tasks_{name}" for name in TASKS_SECTIONS["Commands"]}
+
+HEAVY = (
+    "asyncio",
+    "langchain",
+    "openai",
+    "prometheus_client",
+    "psycopg",
+    "pydantic",
+    "pydantic_settings",
+    "rich",
+    "structlog",
+    "supabase",
+    "tenacity",
+)
+
+
+def test_help_loads_nothing_heavy_and_no_command() -> None:
+    """Startup time as a list of modules: a clock would say something else on every machine."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", PROGRAM, "--help"], capture_output=True, text=True, check=True
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+    assert "typer" in loaded
+    assert not loaded & set(HEAVY)
+    ours = {name for name in loaded if name.startswith("agent_worker.")}
+    assert {name.split(".")[1] for name in ours} == {"cli", "domain"}
+    assert not ours & {f"agent_worker.cli.{module}" for module in (*COMMANDS, *TASKS_COMMANDS.values())}
+
+
+def test_help_lists_every_command(bare: Program) -> None:
+    done = bare("--help")
+
+    assert (done.code, done.err) == (0, "")
+    assert all(re.search(rf"^  {name} ", done.out, re.MULTILINE) for name in (*COMMANDS, "tasks"))
+    assert bare().out == done.out
+
+
+@pytest.mark.parametrize(("name", "module"), [*COMMANDS.items(), *TASKS_COMMANDS.items()])
+def test_the_list_says_what_each_command_says_of_itself(name: str, module: str) -> None:
+    function = vars(importlib.import_module(f"agent_worker.cli.{module}"))[module]
+    sentences = {
+        **{k: v for each in SECTIONS.values() for k, v in each.items()},
+        **TASKS_SECTIONS["Commands"],
+    }
+
+    assert (inspect.getdoc(function) or "").partition("\n")[0] == sentences[name]
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("submit",), ("tasks", "show"), ("migrate",)])
+def test_each_command_has_help_of_80_columns(bare: Program, arguments: tuple[str, ...]) -> None:
+    done = bare(*arguments, "--help")
+
+    assert done.code == 0
+    assert done.out.startswith(f"Usage: agent-worker {' '.join(arguments)} [OPTIONS]")
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("sttus",), "there is no command 'sttus'; did you mean status?"),
+        (("tasks", "lst"), "there is no command 'lst'; did you mean list?"),
+        (("status", "--jsn"), "--jsn"),
+        (("tasks", "show"), "ID"),
+        (("tasks", "list", "--status", "done"), "done"),
+        (("tasks", "list", "--since", "yesterday"), "'yesterday' is no time"),
+        (("tasks", "retry"), "name tasks by their ids, or choose them with --status"),
+        (("tasks", "retry", "--status", "pending"), "a pending task has not ended"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_names_the_mistake(
+    bare: Program, arguments: tuple[str, ...], problem: str
+) -> None:
+    done = bare(*arguments)
+
+    assert (done.code, done.out) == (2, "")
+    assert problem in done.err
+
+
+def test_a_closed_pipe_is_quiet(bare: Program) -> None:
+    command = f"{PROGRAM} config --env-example | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env=environment(None),
+        cwd=bare.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stderr == ""
+    assert done.stdout in {
+        "0\n",
+        "141\n",
+    }  # 0 when all of it went into the pipe's buffer before it was closed
+
+
+def test_version_is_printed(bare: Program) -> None:
+    assert re.fullmatch(r"agent-worker \d+\.\d+\.\d+\n", bare("--version").out)
+
+
+def test_commands_that_look_make_no_database(bare: Program) -> None:
+    for arguments in (("status",), ("check",), ("tasks", "list"), ("watch",)):
+        done = bare(*arguments)
+
+        assert done.code == 3
+        assert done.err == (
+            "error: there is no database yet · DATABASE_URL is not set, and .agent-worker holds none · "
+            "run: agent-worker dev, or set DATABASE_URL\n"
+        )
+    assert list(bare.folder.iterdir()) == []
