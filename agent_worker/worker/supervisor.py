@@ -138,7 +138,8 @@ class Supervisor:
                 "process.crashed", index=index, ended_by=_cause(code), restart_in_s=round(delay_s, 2)
             )
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay_s)
+                async with asyncio.timeout(delay_s):
+                    await self._stopping.wait()
 
     def _give_up(self, index: int) -> None:
         logger.error("process.refused", index=index, reason="a configuration error, told above")
@@ -169,6 +170,8 @@ class Supervisor:
         finally:
             if process.returncode is None:  # `run` was cancelled
                 process.kill()
+                await process.wait()
+            await asyncio.sleep(0)  # asyncio closes the child's transport one turn after its end
             hearing.cancel()
             writer.close()
             del self._running[index]
