@@ -57,7 +57,6 @@ def configure_logging(*, level: str = "info", log_format: LogFormat = "auto") ->
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

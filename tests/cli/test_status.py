@@ -66,8 +66,9 @@ def test_check_exits_with_1_without_a_worker_and_with_3_without_a_database(progr
 def test_watch_without_a_terminal_prints_what_changes_and_json_lines(program: Program) -> None:
     watching = program.start("watch", "--interval-s", "0.2")
     streaming = program.start("watch", "--interval-s", "0.2", "--json")
-    program("submit", "hello")
     try:
+        until(lambda: "0 waiting" in watching.out.read_text() and streaming.out.read_text() != "")
+        program("submit", "hello")
         until(lambda: "1 waiting" in watching.out.read_text())
         until(lambda: '"pending": 1' in streaming.out.read_text())
     finally:
