@@ -3,8 +3,9 @@
 --
 -- Callers pass ids in ascending order: rows are then locked in one order by everybody.
 -- enable_seqscan and enable_hashjoin are off inside, because plans are cached while the table may still be tiny.
--- A lease is compared with IS NOT DISTINCT FROM, which no index serves: the rows are to be found by primary key, not
--- by agent_task_requests_held_idx, which would be read whole for each row of the batch.
+-- A lease is compared inside a CASE, which no index serves and the planner cannot take apart: each row is to be found by
+-- its primary key. Taken apart, the lease's half about the worker invites a plan that reads everything the worker holds
+-- once per row of the batch: 0.3 s for 1,000 rows instead of 12 ms.
 
 -- Take up to p_limit due tasks, span after span in the order given, at most p_quotas of each, oldest first.
 -- A span is a stretch of one kind and priority from (low tenant, low seq) up to but without (high tenant, high seq):
@@ -90,7 +91,8 @@ begin
   update public.agent_task_requests t
   set status = o.status, response_payload = o.response, finished_at = now(), updated_at = now()
   from unnest(p_ids, p_attempts, p_statuses, p_responses) as o (id, attempt, status, response)
-  where t.id = o.id and (t.status, t.attempt, t.worker_id) is not distinct from ('processing', o.attempt, p_worker_id)
+  where t.id = o.id
+    and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end
   returning t.id;
   get diagnostics written = row_count;
   if written < cardinality(p_ids) then
@@ -125,7 +127,8 @@ begin
       run_at = case when o.delay_s > 0 then now() + make_interval(secs => o.delay_s) end,
       resume = 'retry', seq = default, worker_id = null, updated_at = now()
   from unnest(p_ids, p_attempts, p_delays_s) as o (id, attempt, delay_s)
-  where t.id = o.id and (t.status, t.attempt, t.worker_id) is not distinct from ('processing', o.attempt, p_worker_id)
+  where t.id = o.id
+    and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end
   returning t.id;
   if found then
     perform pg_notify('agent_worker', 'schedule');
@@ -152,7 +155,8 @@ begin
       attempt = t.attempt - 1,
       resume = 'rescued', seq = default, worker_id = null, updated_at = now()
   from unnest(p_ids, p_attempts) as o (id, attempt)
-  where t.id = o.id and (t.status, t.attempt, t.worker_id) is not distinct from ('processing', o.attempt, p_worker_id)
+  where t.id = o.id
+    and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end
   returning t.id;
   if found then
     perform pg_notify('agent_worker', 'task');
@@ -182,7 +186,8 @@ begin
     select t.id
     from (select distinct e.id, e.attempt from unnest(p_ids, p_attempts) as e (id, attempt) order by e.id) lease
     join public.agent_task_requests t on t.id = lease.id
-    where (t.status, t.attempt, t.worker_id) is not distinct from ('processing', lease.attempt, p_worker_id)
+    where case when t.id = lease.id
+      then t.status = 'processing' and t.attempt = lease.attempt and t.worker_id = p_worker_id end
     for no key update of t
   ) locked;
 
@@ -213,7 +218,8 @@ begin
   update public.agent_task_requests t
   set progress = o.progress, updated_at = now()
   from unnest(p_ids, p_attempts, p_progress) as o (id, attempt, progress)
-  where t.id = o.id and (t.status, t.attempt, t.worker_id) is not distinct from ('processing', o.attempt, p_worker_id)
+  where t.id = o.id
+    and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end
   returning t.id;
 end
 $$;

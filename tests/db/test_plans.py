@@ -207,3 +207,41 @@ def test_a_plan_made_while_the_table_was_empty_still_serves_when_it_is_full(
 
     assert index in indexes(plans)
     assert full_scans(plans) == []
+
+
+BATCH = 300
+LEASES = "%(worker_id)s, %(ids)s, array_fill(1, array[300])"
+WRITES = {
+    "append_events": f"SELECT agent_worker.append_events({LEASES}, array_fill(1, array[300]), "
+    "array_fill('x'::text, array[300]), array_fill('{}'::jsonb, array[300]))",
+    "report_progress": f"SELECT agent_worker.report_progress({LEASES}, array_fill('{{}}'::jsonb, array[300]))",
+    "finish": f"SELECT agent_worker.finish({LEASES}, array_fill('completed'::text, array[300]), "
+    "array_fill('{}'::jsonb, array[300]))",
+    "retry": f"SELECT agent_worker.retry({LEASES}, array_fill(1.5::float8, array[300]))",
+    "release": f"SELECT agent_worker.release({LEASES})",
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_batch_is_found_by_its_ids_though_the_table_was_never_analysed(
+    databases: TestDatabases, write: str
+) -> None:
+    with databases.migrated() as url:
+        session = Explained(url)
+        session.conn.execute(
+            "INSERT INTO public.agent_task_requests (kind) SELECT 'echo' FROM generate_series(1, 3000)"
+        )
+        claimed = session.conn.execute(
+            CLAIM.encode(), {**PARAMS, "limit": BATCH, "quotas": [BATCH, BATCH]}
+        ).fetchall()
+        plans = session.run(WRITES[write], ids=sorted(row[0] for row in claimed))
+        session.conn.close()
+
+    read = [
+        node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0)
+        for node in nodes(plans)
+        if node.get("Relation Name") == "agent_task_requests"
+    ]
+    assert len(claimed) == BATCH
+    assert max(read) <= 2 * BATCH, "each row once or twice, not each held row for each id"
+    assert not any(node.get("Rows Removed by Join Filter") for node in nodes(plans))
