@@ -52,6 +52,23 @@ fix: $(READY) ## Mend format and simple mistakes, and write .env.example anew
 build: $(READY) ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m build --no-isolation
 
+# The peers live apart from .venv; without npm, the one that is written for Node.js is left out.
+BENCH := benchmarks/.venv
+
+.PHONY: bench
+bench: $(BENCH)/.ready ## Measure beside other queues, for hours; minutes with ARGS=--quick
+	@$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+$(BENCH)/.ready: pyproject.toml constraints.txt benchmarks/requirements.txt benchmarks/package.json
+	@PYTHON='$(PYTHON)' sh scripts/check_python.sh
+	@echo 'installing the peers into $(BENCH), once; about a minute'
+	@rm -f $@
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/python -m pip install -qq --no-compile -c constraints.txt -e '.[embedded]' -r benchmarks/requirements.txt
+	@! command -v npm > /dev/null || npm install --prefix benchmarks --no-package-lock --no-audit --no-fund --silent || \
+	  echo 'bench: npm could not install graphile-worker · the others are measured without it' >&2
+	@touch $@
+
 constraints: ## Resolve constraints.txt anew, with each supported Python that is here
 	@$(PYTHON) scripts/constraints.py
 

@@ -1,0 +1,1 @@
+"""The queues that take part, one per file."""
