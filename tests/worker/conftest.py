@@ -39,10 +39,10 @@ StartWorker = Callable[..., AbstractAsyncContextManager[Worker]]
 
 @pytest.fixture
 def start_worker(database_url: str, tmp_path: Any) -> StartWorker:
-    """Return `start_worker(*processors, **options)`, an async context manager around a running worker."""
+    """Return `start_worker(*processors, url=…, **options)`, an async context manager around a running worker."""
 
     @contextlib.asynccontextmanager
-    async def start(*processors: Processor, **options: Any) -> AsyncIterator[Worker]:
+    async def start(*processors: Processor, url: str = database_url, **options: Any) -> AsyncIterator[Worker]:
         models = Models(default="echo/echo", data_dir=tmp_path)
         chosen = dataclasses.replace(OPTIONS, **options)
         identity = WorkerIdentity(
@@ -55,7 +55,7 @@ def start_worker(database_url: str, tmp_path: Any) -> StartWorker:
             version="0",
             lease_s=chosen.lease_s,
         )
-        async with Database(database_url) as db:
+        async with Database(url) as db:
             worker = Worker(
                 db,
                 identity=identity,
