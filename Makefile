@@ -29,8 +29,8 @@ dev: $(READY) ## Start a database and a worker here, until Ctrl-C
 test: $(READY) ## Run all tests
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-test-fast: $(READY) ## Run the tests that take seconds
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not slow and not node and not local_model' $(ARGS)
+test-fast: $(READY) ## Run the tests that need no database, in seconds
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not slow and not node and not local_model' $(or $(ARGS),tests/unit tests/processors)
 
 lint: $(READY) ## Look for mistakes, wrong format and imports against the order of the rooms
 	@$(BIN)/ruff check .

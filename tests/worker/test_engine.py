@@ -257,3 +257,37 @@ async def eventually_len(items: list[str], count: int) -> None:
         return len(items) == count
 
     await eventually(has_all)
+
+
+async def test_a_tenant_with_a_long_queue_does_not_hold_up_another(
+    start_worker: StartWorker, rows: Rows
+) -> None:
+    order: list[str] = []
+
+    class Note:
+        kind = "note"
+
+        async def process(self, task: Any, ctx: Any) -> dict[str, Any]:
+            order.append(task.enterprise_id)
+            return {}
+
+    await rows.db.fetch_all(
+        "INSERT INTO agent_task_requests (kind, enterprise_id) SELECT 'note', 'large' FROM generate_series(1, 500) RETURNING 1"
+    )
+    async with start_worker(Note(), concurrency=10):
+        await eventually_len_at_least(order, 50)
+        await rows.insert("note", enterprise_id="small")
+        before = len(order)
+
+        async def is_served() -> bool:
+            return "small" in order
+
+        await eventually(is_served)
+    assert order.index("small") - before < 100, "a few claims of ten, not the 400 that were left"
+
+
+async def eventually_len_at_least(items: list[str], count: int) -> None:
+    async def has_them() -> bool:
+        return len(items) >= count
+
+    await eventually(has_them)
