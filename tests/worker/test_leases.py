@@ -221,6 +221,7 @@ async def test_a_worker_whose_name_was_taken_claims_nothing(start_worker: StartW
             return "taken this worker's name" in str(worker.why_not_ready())
 
         await eventually(has_noticed)
+        await worker.claimer.stop()  # the round under way began before
         task_id = await rows.insert("echo", {"prompt": "hello"})
         assert await worker.claimer.run_once() == 0
         assert await rows.status(task_id) == "pending"
