@@ -23,7 +23,7 @@ class Drain:
         elapsed_s: From the beginning of the first handler until all were recorded, or the time was up.
         is_whole: Whether all were finished in time.
         peak_mib: Largest resident size of the worker process.
-        cpu_s: Processor time of the worker process, its start included.
+        cpu_s: Processor time of the worker process in that time.
     """
 
     tasks: int
@@ -73,6 +73,7 @@ def drain(
             first_ns = child.wait_for("first", START_TIMEOUT_S)
             if first_ns is None:
                 raise RunFailed(f"began no task in {START_TIMEOUT_S:.0f} s · {child.last_words()}")
+            cpu_before_s = child.cpu_s()
             deadline_ns = first_ns + int(limit_s * 1e9)
             child.wait_for("last", (deadline_ns - time.monotonic_ns()) / 1e9)
             while True:
@@ -86,5 +87,5 @@ def drain(
                 elapsed_s=(asked_ns - first_ns) / 1e9,
                 is_whole=unfinished == 0,
                 peak_mib=child.memory_mib(),
-                cpu_s=child.cpu_s(),
+                cpu_s=child.cpu_s() - cpu_before_s,
             )

@@ -54,9 +54,12 @@ def transactions_per_s(url: str, statement: str, *, seconds: int, scratch: Path)
         "-f",
         str(script),
     ]
-    said = subprocess.run(
-        [_program(), *options], env=env, capture_output=True, text=True, check=False, timeout=seconds + 60
-    )
+    try:
+        said = subprocess.run(
+            [_program(), *options], env=env, capture_output=True, text=True, check=False, timeout=seconds + 60
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise RunFailed(f"pgbench did not end in {exc.timeout:.0f} s") from exc
     match = re.search(r"^tps = ([\d.]+)", said.stdout, re.MULTILINE)
     if said.returncode != 0 or match is None:
         raise RunFailed(said.stderr.strip()[-1000:])

@@ -13,8 +13,8 @@ from benchmarks import tally
 from benchmarks.contestants.contestant import Command, Connection, Load
 from benchmarks.tally import Tally
 
-# "Configuration": max_workers is the concurrency of a queue; claim_batch_size is for hot ones. More of either, or more
-# claimers, made no difference or a bad one on the machine this was tried on.
+# "Configuration": max_workers is the concurrency of a queue. `AsyncClient.start`: claim_batch_size and claimers are for
+# hot queues. More workers and claimers made no difference or a bad one on the machine this was tried on.
 WORKERS = 500
 CLAIM = 500
 CONNECTIONS = 20

@@ -23,7 +23,7 @@ const handle = async ({ seq }) => {
   if (nap) await sleep(nap);
 };
 
-// The preset of its own performance test (perfTest/graphile.config.js), without refetchDelay, which is for many pools.
+// The preset of its page "Performance".
 const runner = await run({
   taskList: { [kind]: handle },
   noHandleSignals: true,

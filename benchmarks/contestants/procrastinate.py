@@ -14,8 +14,8 @@ from benchmarks import tally
 from benchmarks.contestants.contestant import Command, Connection, Load
 from benchmarks.tally import Tally
 
-# "Launch multiple jobs concurrently": with asynchronous jobs, one worker takes several. The pool keeps its default size;
-# larger pools made it slower on the machine this was tried on, and so did fewer jobs at once.
+# `App.run_worker_async`: how many asynchronous jobs run at once. The pool keeps its default size; larger pools made it
+# slower on the machine this was tried on, and so did fewer jobs at once.
 CONCURRENCY = 100
 
 FILL: LiteralString = """
@@ -34,7 +34,7 @@ class Procrastinate:
     name = "procrastinate"
     keeps = "row"
     is_queue = True
-    lease_s: float | None = None  # "Retry stalled jobs": a task that one writes and schedules oneself
+    lease_s: float | None = None  # "Retry stalled jobs": by a task that one writes and schedules
 
     @property
     def version(self) -> str:
