@@ -6,7 +6,7 @@
 create or replace function agent_worker.schema_version(out version text, out serves_since text)
 language sql immutable
 set search_path = ''
-as $$ select '20260101001400', '20260101001400' $$;
+as $$ select '20260101001900', '20260101001900' $$;
 
 revoke all on function agent_worker.schema_version() from public, anon, authenticated;
 grant execute on function agent_worker.schema_version() to service_role;
