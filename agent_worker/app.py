@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import signal
@@ -124,6 +125,16 @@ def worker_name(chosen: str | None) -> str:
     return chosen or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
+def _spare_the_garbage_collector() -> None:
+    """Look for cycles seldom: a busy worker makes thousands of objects per batch, and hardly ever a cycle.
+
+    At Python's thresholds the search took a fifth of a no-op task's processor time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 @contextlib.asynccontextmanager
 async def running_worker(
     settings: Settings, database_url: str, *, scripts: Sequence[str] = ()
@@ -160,6 +171,7 @@ async def running_worker(
         lease_s=settings.lease_s,
     )
     structlog.contextvars.bind_contextvars(worker=identity.name)
+    _spare_the_garbage_collector()
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
         models = chat_models(settings)

@@ -165,7 +165,6 @@ begin
     return next;
   end loop;
   if cardinality(ids) > 0 then
-    perform pg_notify('agent_worker', 'task');
     perform agent_worker.announce(ids);
   end if;
 end
@@ -197,9 +196,6 @@ begin
   from due
   where t.id = due.id;
   get diagnostics moved = row_count;
-  if moved > 0 then
-    perform pg_notify('agent_worker', 'task');
-  end if;
   return query
   select moved, (
     select extract(epoch from t.run_at - now())::double precision

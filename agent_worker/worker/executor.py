@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import inspect
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from agent_worker.domain.errors import (
     ProcessorError,
     UnknownProcessor,
 )
+from agent_worker.domain.json import JsonObject
 from agent_worker.domain.outcome import Cancel, Failed, Outcome, Park, Release, Retry
 from agent_worker.domain.processor import DEFAULT_TIMEOUT_S, Processor
 from agent_worker.domain.replay import Checkpoint, Parked
@@ -69,6 +71,23 @@ class _Attempt:
     """Its outcome is decided; from here on nothing stops it and nothing it does counts."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """How tasks of one kind are run."""
+
+    run: Callable[[Task, LiveContext], Awaitable[JsonObject]]
+    limit_s: float
+    """Of one attempt, where the task names none."""
+
+    @classmethod
+    def of(cls, processor: Processor) -> _Offer:
+        # An optional attribute of the plug-in contract.
+        limit_s = float(getattr(processor, "timeout_s", DEFAULT_TIMEOUT_S))
+        if inspect.iscoroutinefunction(processor.process):
+            return cls(processor.process, limit_s)
+        return cls(functools.partial(run_in_thread, processor.process), limit_s)  # type: ignore[arg-type]  # it blocks
+
+
 class Executor:
     """Runs claimed tasks side by side.
 
@@ -97,8 +116,7 @@ class Executor:
     ) -> None:
         self._queue = queue
         self._recorder = recorder
-        self._processors = processors
-        self._limits_s = {kind: _default_limit_s(processor) for kind, processor in processors.items()}
+        self._offers = {kind: _Offer.of(processor) for kind, processor in processors.items()}
         self._models = models
         self._metrics = metrics
         self._backoff = backoff
@@ -125,9 +143,8 @@ class Executor:
     def start(self, task: Task) -> None:
         """Begin an attempt; returns at once."""
         now = time.monotonic()
-        limit_s = (
-            self._limits_s.get(task.kind, DEFAULT_TIMEOUT_S) if task.timeout_s is None else task.timeout_s
-        )
+        offer = self._offers.get(task.kind)
+        limit_s = task.timeout_s or (offer.limit_s if offer else DEFAULT_TIMEOUT_S)
         lease = Lease(task.id, task.attempt, self._queue.worker_id)
         attempt = _Attempt(task, lease, now, limit_s, now + limit_s)
         previous = self._attempts.get(task.id)
@@ -138,7 +155,7 @@ class Executor:
         self._attempts[task.id] = attempt
         self._metrics.claimed(task.kind, waited_s=task.waited_s)
         self._log.claimed(task)
-        attempt.runner = asyncio.create_task(self._run(attempt))
+        attempt.runner = asyncio.get_running_loop().create_task(self._run(attempt))
 
     def cancel(self, task_ids: Iterable[UUID]) -> None:
         """Stop these tasks, as far as they run here, because somebody asked."""
@@ -198,15 +215,14 @@ class Executor:
                 attempt.runner.cancel()
 
     async def _run(self, attempt: _Attempt) -> None:
-        outcome = await self._outcome(attempt)
-        self._end(attempt, outcome)
+        self._end(attempt, await self._outcome(attempt))
 
     async def _outcome(self, attempt: _Attempt) -> Outcome | None:
         """Run one attempt and judge how it ended; None when the task had moved on."""
         task = attempt.task
         try:
-            processor = self._processor(task.kind)
-            known, last_seq = await self._history(task)
+            offer = self._offer(task.kind)
+            known, last_seq = ({}, 0) if task.resume is Resume.FRESH else await self._history(task)
             attempt.ctx = ctx = LiveContext(
                 task,
                 lease=attempt.lease,
@@ -216,9 +232,7 @@ class Executor:
                 last_seq=last_seq,
                 deadline=attempt.deadline,
             )
-            if inspect.iscoroutinefunction(processor.process):
-                return completed(task, await processor.process(task, ctx))
-            return completed(task, await run_in_thread(processor.process, task, ctx))  # type: ignore[arg-type]
+            return completed(task, await offer.run(task, ctx))
         except asyncio.CancelledError:
             return self._stopped_outcome(attempt)
         except Parked as signal:
@@ -228,15 +242,13 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - the one place that answers for every processor
             return self._raised_outcome(task, error)
 
-    def _processor(self, kind: str) -> Processor:
+    def _offer(self, kind: str) -> _Offer:
         try:
-            return self._processors[kind]
+            return self._offers[kind]
         except KeyError:
-            raise UnknownProcessor(kind, known=tuple(sorted(self._processors))) from None
+            raise UnknownProcessor(kind, known=tuple(sorted(self._offers))) from None
 
     async def _history(self, task: Task) -> tuple[dict[str, Checkpoint], int]:
-        if task.resume is Resume.FRESH:
-            return {}, 0
         return await self._queue.load_checkpoints(task.id), await self._queue.last_event_seq(task.id)
 
     def _stopped_outcome(self, attempt: _Attempt) -> Outcome | None:
@@ -322,12 +334,6 @@ class Executor:
     def _fenced(self, attempt: _Attempt) -> None:
         self._metrics.fenced(attempt.task.kind)
         logger.warning("outcome.fenced", task_id=str(attempt.task.id), attempt=attempt.task.attempt)
-
-
-def _default_limit_s(processor: Processor) -> float:
-    return float(
-        getattr(processor, "timeout_s", DEFAULT_TIMEOUT_S)
-    )  # an optional attribute of the plug-in contract
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

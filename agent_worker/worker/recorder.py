@@ -275,6 +275,10 @@ class Recorder(Loop[int]):
             for _, done in waiters:
                 done(Fate.LOST)
             raise
+        if not lost and not refused:
+            for _, done in waiters:
+                done(Fate.WRITTEN)
+            return
         for lease, done in waiters:
             done(refused.get(lease, Fate.LOST if lease in lost else Fate.WRITTEN))
         for lease in lost:

@@ -28,12 +28,13 @@ from agent_worker.worker.lifesign import LifeSign
 from agent_worker.worker.loop import Loop
 from agent_worker.worker.recorder import Recorder
 from agent_worker.worker.upkeep import Housekeeper, Pruner, Rescuer, Scheduler
+from agent_worker.worker.watch import Watch
 from agent_worker.worker.watchdog import Watchdog
 
 logger = structlog.get_logger(__name__)
 
 CHANNEL = "agent_worker"
-"""Rings with `task` (look into the queue) and `cancel UUID`."""
+"""Says `task KIND` (new tasks have come), `watch` (nobody looks out for new tasks), `cancel UUID` and `schedule`."""
 
 
 MAX_UNRECORDED = 20_000
@@ -102,9 +103,12 @@ class Worker:
             cancel_grace_s=options.cancel_grace_s,
             on_slot_free=self._slot_freed,
         )
+        self.listener = Listener(db.conninfo, [CHANNEL], on_notify=self._hear, on_up=self._look)
         self.claimer = Claimer(
             queue,
+            Watch(self.listener, identity.kinds, interval_s=options.poll_interval_s),
             kinds=identity.kinds,
+            slots=options.concurrency,
             free_slots=self._free_slots,
             dispatch=self.executor.start,
             is_known=self.executor.knows,
@@ -132,7 +136,6 @@ class Worker:
             kinds=identity.kinds,
             unknown_kind_grace_s=options.unknown_kind_grace_s,
         )
-        self.listener = Listener(db.conninfo, [CHANNEL], on_notify=self._hear, on_up=self._look)
         self.heartbeat = Heartbeat(
             db.conninfo,
             identity.id,
@@ -252,7 +255,9 @@ class Worker:
         verb, _, argument = payload.partition(" ")
         match verb:
             case "task":
-                self.claimer.wake()
+                self.claimer.hear_task(argument)
+            case "watch":
+                self.claimer.hear_offer()
             case "cancel":
                 with contextlib.suppress(ValueError):  # anybody may NOTIFY; what is no id is no request
                     self.executor.cancel([UUID(argument)])
@@ -260,7 +265,7 @@ class Worker:
                 self.scheduler.wake()
 
     def _look(self) -> None:
-        self.claimer.wake()
+        self.claimer.look()
         self.canceller.wake()
         self.scheduler.wake()
 

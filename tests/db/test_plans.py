@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from agent_worker.db.queries import sql
+from agent_worker.domain.lanes import NOBODY
 from agent_worker.testing.postgres import TestDatabases
 
 FINISHED = 100_000
@@ -41,9 +42,11 @@ PARAMS: dict[str, object] = {
     "held": HELD,
     "kinds": ["echo", "chat"],
     "priorities": [0, 0],
-    "low_tenants": ["", ""],
+    "low_enterprises": ["", ""],
+    "low_users": [NOBODY, NOBODY],
     "low_seqs": [0, 0],
-    "high_tenants": ["~", "~"],
+    "high_enterprises": ["~", "~"],
+    "high_users": [NOBODY, NOBODY],
     "high_seqs": [0, 0],
     "quotas": [10, 10],
     "limit": 10,

@@ -1,2 +1,2 @@
--- Give tasks back without using up their attempt; returns the ids written. Index: primary key.
+-- Give tasks back without using up their attempt; returns the ids that are lost. Index: primary key.
 SELECT * FROM agent_worker.release(%(worker_id)s, %(ids)s::uuid[], %(attempts)s::integer[])

@@ -1,0 +1,2 @@
+-- Look out no longer, and have another worker take over.
+SELECT pg_advisory_unlock_all(), pg_notify('agent_worker', 'watch')
