@@ -55,6 +55,8 @@ class BreakerPolicy:
         probe_s: A probe that has not been answered for so long gets company: models may think for minutes.
         returns_per_s: How many of the calls that were turned away come back in a second, one process counted.
         max_spread_s: Longest time over which they come back.
+        most_refusals: In so many epochs a request may be refused before it pays with its attempts: some refusals of a
+            request itself, such as one that is larger than the quota of a minute, look like overload.
     """
 
     failures: int = 3
@@ -64,7 +66,8 @@ class BreakerPolicy:
     max_retry_after_s: float = 600.0
     probe_s: float = 60.0
     returns_per_s: float = 100.0
-    max_spread_s: float = 60.0
+    max_spread_s: float = 600.0
+    most_refusals: int = 20
 
     def pause_s(self, pauses: int, retry_after_s: float | None, *, roll: float) -> float:
         """Return how long to pause after `pauses` pauses in a row; `roll` is uniform in [0, 1)."""

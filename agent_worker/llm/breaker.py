@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -21,6 +22,9 @@ from agent_worker.domain.circuit import BreakerPolicy, Call, Circuit, Verdict, v
 from agent_worker.domain.errors import ProcessorError, ProviderPaused
 
 logger = structlog.get_logger(__name__)
+
+REMEMBERED = 1_000
+"""Most refused requests that are remembered; it is the latest that come back."""
 
 
 class Breaker:
@@ -46,6 +50,7 @@ class Breaker:
         self._model_id = model_id
         self._provider = model_id.partition("/")[0]
         self._circuit = Circuit(policy)
+        self._refusals = _Refusals(policy.most_refusals)
         self._on_pause = on_pause
         self._clock = clock
         self._roll = roll
@@ -97,18 +102,27 @@ class Breaker:
         """Take note of a whole answer."""
         self._change(self._circuit.succeeded(call))
 
-    def failed(self, call: Call, error: ProcessorError, request: ChatRequest) -> None:
-        """Take note of a failure."""
+    def failed(self, call: Call, error: ProcessorError, request: ChatRequest) -> bool:
+        """Take note of a failure.
+
+        Returns:
+            Whether the provider refuses everybody, so that this request is not to blame.
+        """
         what = verdict(error)
+        fingerprint = 0 if what is Verdict.ANSWER else hash(repr(request.messages))
+        if what is Verdict.OVERLOAD and not self._refusals.is_believed(fingerprint, call.epoch):
+            self.abandoned(call)
+            return False
         circuit = self._circuit.failed(
             call,
             what,
-            request=hash(repr(request.messages)) if what is Verdict.SILENCE else 0,
+            request=fingerprint,
             retry_after_s=error.retry_after_s,
             now=self._clock(),
             roll=self._roll(),
         )
         self._change(circuit, reason=error.code)
+        return what is Verdict.OVERLOAD
 
     def abandoned(self, call: Call) -> None:
         """Take note that a call has ended; of no consequence if it has told something before."""
@@ -134,6 +148,28 @@ class Breaker:
             logger.info("breaker.closed", provider=self._provider, model=self._model_id, after_s=after_s)
 
 
+class _Refusals:
+    """In how many epochs each of the latest requests was refused.
+
+    Args:
+        most: For so many a refusal is believed to be nobody's fault.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seen: OrderedDict[int, tuple[int, int]] = OrderedDict()
+
+    def is_believed(self, request: int, epoch: int) -> bool:
+        """Count a refusal and say whether it still looks like overload."""
+        last, count = self._seen.pop(request, (-1, 0))
+        # Equal requests may be refused at the same time, and one is tried several times: that is one refusal.
+        count += epoch != last
+        self._seen[request] = (epoch, count)
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return count <= self._most
+
+
 class GuardedChat:
     """A model behind its breaker: each request asks it first and tells it how things went.
 
@@ -155,9 +191,9 @@ class GuardedChat:
         """Yield what the model yields.
 
         Raises:
-            ProviderPaused: The breaker is open, or this request's refusal opened it, or came while it was open. A
-                request that got no answer, or half of one, may have broken its provider: it raises as it is.
-            UpstreamError: As the model raised it.
+            ProviderPaused: The breaker is open, or this request's refusal opened it, or came while it was open.
+            UpstreamError: As the model raised it, also when the breaker is open: after no answer, or half of one, for
+                the request may be what breaks the provider; and after a refusal too many.
         """
         call = self._breaker.enter()
         has_begun = False
@@ -171,8 +207,8 @@ class GuardedChat:
                         self._breaker.succeeded(call)
                     yield chunk
         except ProcessorError as error:
-            self._breaker.failed(call, error, request)
-            if not has_begun and verdict(error) is Verdict.OVERLOAD and self._breaker.is_open:
+            is_innocent = self._breaker.failed(call, error, request)
+            if is_innocent and not has_begun and self._breaker.is_open:
                 raise self._breaker.refusal() from error
             raise
         finally:

@@ -155,6 +155,38 @@ async def test_a_request_that_breaks_its_provider_harms_nobody_else(breaker: Bre
             assert (await hear(model, request("food"))).text == "fine"
 
 
+async def test_a_request_too_large_for_the_quota_pays_in_the_end_and_lets_others_through(
+    clock: Clock,
+) -> None:
+    def refuse_the_large(asked: JsonObject) -> Reply:
+        return Status(429) if "large" in str(asked["messages"]) else Text("fine")
+
+    breaker = Breaker("openai/m", BreakerPolicy(failures=1, most_refusals=4), clock=clock)
+    with ScriptedOpenAI(default=refuse_the_large) as server:
+        async with guarded(server, breaker) as model:
+            codes = []
+            for _ in range(6):
+                codes.append((await failure(model, "large")).code)
+                clock.now += FAR_S
+                assert (await hear(model, request("small"))).text == "fine"
+
+    assert codes == ["provider_paused"] * 4 + ["rate_limited"] * 2
+    assert not breaker.is_open
+
+
+async def test_equal_requests_refused_together_count_as_one_refusal(clock: Clock) -> None:
+    breaker = Breaker("openai/m", BreakerPolicy(failures=1, most_refusals=1), clock=clock)
+    with ScriptedOpenAI(default=always(Status(429))) as server:
+        async with guarded(server, breaker) as model:
+            ends = await asyncio.gather(*(failure(model, "ping") for _ in range(10)))
+            clock.now += FAR_S
+            probe = await failure(model, "ping")
+
+    assert {end.code for end in ends} == {"provider_paused"}
+    assert probe.code == "rate_limited"
+    assert breaker.is_open, "the probe told nothing, so another one may try"
+
+
 async def test_exactly_one_of_many_is_the_probe(breaker: Breaker, clock: Clock) -> None:
     with ScriptedOpenAI(
         Status(429), Status(429), Status(429), default=always(Slow(0.3, 0, "back"))
