@@ -280,6 +280,17 @@ async def test_a_probe_without_an_answer_costs_its_attempt_instead_of_waiting_in
     assert len(server.requests) == 2
 
 
+async def test_after_a_storm_a_lone_refusal_is_tried_again_inside_the_attempt() -> None:
+    at_once = BreakerPolicy(first_pause_s=0.0)
+    storm = itertools.repeat(Status(429), 3)
+    with ScriptedOpenAI(*storm, Text("over"), Status(429), Text("at last")) as server:
+        async with opened(server, retry=RetryPolicy(base_s=0.001), breaker=at_once) as models:
+            model = models.get("openai/m")
+            assert isinstance(await failure(model), ProviderPaused)
+            assert (await hear(model, request())).text == "over"
+            assert (await hear(model, request())).text == "at last"
+
+
 async def test_models_of_one_provider_are_paused_apart_and_counted() -> None:
     def storm_on_a(asked: JsonObject) -> Reply:
         return Status(429, retry_after_s=60) if asked["model"] == "a" else Text("b answers")
