@@ -11,7 +11,8 @@ from agent_worker.domain.circuit import MIN_WAIT_S, BreakerPolicy, Call, Circuit
 from agent_worker.domain.errors import ProcessorError, UpstreamError
 
 POLICY = BreakerPolicy()
-LONGEST_PAUSE_S = max(POLICY.max_pause_s, POLICY.max_retry_after_s * 1.1)
+ROUNDING_S = 0.001
+LONGEST_PAUSE_S = max(POLICY.max_pause_s, POLICY.max_retry_after_s * 1.1) + ROUNDING_S
 
 rolls = st.floats(0, 1, exclude_max=True)
 waits = st.none() | st.floats(0, 1e9)
@@ -260,7 +261,7 @@ class Life(RuleBasedStateMachine):
     def it_lets_somebody_through_sooner_or_later(self) -> None:
         wait_s = self.circuit.wait_s(self.now)
         assert 0 <= wait_s <= LONGEST_PAUSE_S
-        patience_s = max(wait_s, POLICY.probe_s) + 0.001  # past what floats round away
+        patience_s = max(wait_s, POLICY.probe_s) + ROUNDING_S
         assert self.circuit.wait_s(self.now + patience_s) == 0
 
     @invariant()
