@@ -79,8 +79,12 @@ async def ready_database(database_url: str, *, is_ours: bool) -> None:
         await check_schema(db)
 
 
-def chat_models(settings: Settings) -> Models:
+def chat_models(settings: Settings, *, on_pause: Callable[[str], None] = lambda _provider: None) -> Models:
     """Return the chat models that the settings allow; the caller closes them.
+
+    Args:
+        settings: In force for this process.
+        on_pause: Called with the provider each time a model of it is overloaded and left alone for a while.
 
     Raises:
         ConfigurationError: AGENT_WORKER_MODEL names a model that is unknown, lacks its key, or is not installed.
@@ -92,6 +96,7 @@ def chat_models(settings: Settings) -> Models:
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
         data_dir=settings.data_dir,
+        on_pause=on_pause,
     )
     if settings.model is not None:
         try:
@@ -174,7 +179,10 @@ async def running_worker(
     _spare_the_garbage_collector()
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
-        models = chat_models(settings)
+        models = chat_models(settings, on_pause=metrics.provider_paused)
+        metrics.observe(
+            "breakers_open", "Overloaded models that are left alone.", lambda: float(models.open_breakers)
+        )
         stack.push_async_callback(models.close)
         db = await stack.enter_async_context(Database(database_url))
         worker = Worker(

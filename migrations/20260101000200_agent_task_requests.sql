@@ -32,7 +32,7 @@ create table public.agent_task_requests (
   updated_at timestamptz not null default now(),
   -- Order within a lane. Assigned anew each time the task becomes pending, so that a retry queues at the end.
   seq bigint generated always as identity,
-  -- Why the next attempt begins: null (fresh), retry, rescued or answered.
+  -- Why the next attempt begins: null (fresh), retry, rescued, postponed or answered.
   resume text,
   -- A redriven task has used up attempts and is granted new ones, so the limit is on those still ahead.
   constraint "max_attempts must be 1 to 25" check (max_attempts between 1 and 25 + attempt),

@@ -165,8 +165,11 @@ begin
 end
 $$;
 
--- Give tasks back without using up their attempt: the worker is shutting down. Returns the ids that are lost.
-create function agent_worker.release(p_worker_id uuid, p_ids uuid[], p_attempts integer[]) returns setof uuid
+-- Give tasks back without using up their attempt: the worker is shutting down, or, with a delay in seconds, what they
+-- need is not to be had for a while. Returns the ids that are lost.
+create function agent_worker.release(
+  p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_delays_s double precision[] default null
+) returns setof uuid
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
@@ -183,14 +186,19 @@ begin
           else agent_worker.failure('The task was cancelled before it finished.', 'cancelled', false) end,
         finished_at = case when t.cancel_requested_at is null then null else now() end,
         attempt = t.attempt - 1,
-        resume = 'rescued', seq = default, worker_id = null, updated_at = now()
-    from unnest(p_ids, p_attempts) as o (id, attempt)
+        run_at = case when o.delay_s > 0 then now() + make_interval(secs => o.delay_s) end,
+        resume = case when o.delay_s > 0 then 'postponed' else 'rescued' end,
+        seq = default, worker_id = null, updated_at = now()
+    from unnest(p_ids, p_attempts, p_delays_s) as o (id, attempt, delay_s)
     where t.id = o.id
       and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end
     returning t.id
   )
   select array_agg(moved.id) into written from moved;
   if written is not null then
+    if 0 < any (p_delays_s) then
+      perform pg_notify('agent_worker', 'schedule');
+    end if;
     perform agent_worker.announce(written);
   end if;
   return query select agent_worker.lost(p_ids, written);

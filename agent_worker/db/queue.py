@@ -55,7 +55,7 @@ class Batch:
     progress: dict[Lease, JsonObject] = field(default_factory=dict)
     finals: list[Final] = field(default_factory=list)
     retries: list[tuple[Lease, float]] = field(default_factory=list)
-    releases: list[Lease] = field(default_factory=list)
+    releases: list[tuple[Lease, float]] = field(default_factory=list)
     parks: list[tuple[Lease, Question]] = field(default_factory=list)
 
     def leases(self) -> set[Lease]:
@@ -67,7 +67,7 @@ class Batch:
             *self.progress,
             *(final.lease for final in self.finals),
             *(lease for lease, _ in self.retries),
-            *self.releases,
+            *(lease for lease, _ in self.releases),
             *(lease for lease, _ in self.parks),
         }
 
@@ -80,7 +80,7 @@ class Batch:
             progress={lease: self.progress[lease]} if lease in self.progress else {},
             finals=[final for final in self.finals if final.lease == lease],
             retries=[item for item in self.retries if item[0] == lease],
-            releases=[item for item in self.releases if item == lease],
+            releases=[item for item in self.releases if item[0] == lease],
             parks=[item for item in self.parks if item[0] == lease],
         )
 
@@ -184,7 +184,10 @@ class Queue:
             delays_s = DoubleArray(delay_s for _, delay_s in retries)
             lost |= await self._fenced(calls, "retry", leases, delays_s=delays_s)
         if batch.releases:
-            lost |= await self._fenced(calls, "release", sorted(batch.releases, key=_by_task))
+            releases = sorted(batch.releases, key=lambda item: item[0].task_id)
+            leases = [lease for lease, _ in releases]
+            delays_s = DoubleArray(delay_s for _, delay_s in releases)
+            lost |= await self._fenced(calls, "release", leases, delays_s=delays_s)
         for lease, question in batch.parks:
             await self._single(calls, "park", lease, lost, **_question_params(question))
         return lost

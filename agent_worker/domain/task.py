@@ -69,6 +69,8 @@ class Resume(enum.StrEnum):
     """The attempt before failed and was worth repeating."""
     RESCUED = "rescued"
     """The worker before died, or gave the task back while it shut down."""
+    POSTPONED = "postponed"
+    """What the attempt before needed, a model as a rule, was paused; it was not used up."""
     ANSWERED = "answered"
     """What the task waited for has come."""
 

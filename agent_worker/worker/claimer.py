@@ -153,7 +153,7 @@ class Claimer(Loop[int]):
     async def _give_back_strangers(self) -> None:
         strangers = [lease for lease in await self._queue.held() if not self._is_known(lease.task_id)]
         if strangers:
-            await self._queue.write(Batch(releases=strangers))
+            await self._queue.write(Batch(releases=[(lease, 0.0) for lease in strangers]))
             logger.info("claim.given_back", tasks=len(strangers))
         self._lost_an_answer = False
 

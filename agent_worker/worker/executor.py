@@ -287,7 +287,7 @@ class Executor:
                 )
                 return self._failure(task, ProcessorError(message, code="internal_error"))
 
-    def _failure(self, task: Task, error: ProcessorError) -> Retry | Failed:
+    def _failure(self, task: Task, error: ProcessorError) -> Retry | Failed | Release:
         roll = random.random()  # noqa: S311 - jitter
         return after_failure(
             error, attempt=task.attempt, max_attempts=task.max_attempts, backoff=self._backoff, roll=roll

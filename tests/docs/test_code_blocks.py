@@ -61,6 +61,7 @@ def test_processors_of_the_guide_answer(database_url: str, tmp_path: Path) -> No
     write_files(found, tmp_path)
     with worker(database_url, tmp_path, scripts(found)), Client(database_url) as client:
         assert client.run({"city": "Ghent"}, kind="checked").response == {"city": "Ghent", "weather": "fine"}
+        assert client.run({"city": "Ghent"}, kind="forecast").answer == "Sun over Ghent."
         assert client.run({"text": "Rows go in."}, kind="summary").answer == "Rows go in."
         order = client.run({}, kind="order")
         assert order.attempts == 2

@@ -39,11 +39,16 @@ StartWorker = Callable[..., AbstractAsyncContextManager[Worker]]
 
 @pytest.fixture
 def start_worker(database_url: str, tmp_path: Any) -> StartWorker:
-    """Return `start_worker(*processors, url=…, **options)`, an async context manager around a running worker."""
+    """Return `start_worker(*processors, url=…, models=…, **options)`, an async context manager around a running worker.
+
+    The models, which the worker closes, are `echo/echo` when none are given.
+    """
 
     @contextlib.asynccontextmanager
-    async def start(*processors: Processor, url: str = database_url, **options: Any) -> AsyncIterator[Worker]:
-        models = Models(default="echo/echo", data_dir=tmp_path)
+    async def start(
+        *processors: Processor, url: str = database_url, models: Models | None = None, **options: Any
+    ) -> AsyncIterator[Worker]:
+        models = models or Models(default="echo/echo", data_dir=tmp_path)
         chosen = dataclasses.replace(OPTIONS, **options)
         identity = WorkerIdentity(
             id=uuid4(),
