@@ -90,7 +90,12 @@ def test_each_command_has_help_of_80_columns(bare: Program, arguments: tuple[str
         (("tasks", "show"), "ID"),
         (("tasks", "list", "--status", "done"), "done"),
         (("tasks", "list", "--since", "yesterday"), "'yesterday' is no time"),
-        (("tasks", "retry"), "name tasks by their ids, or choose them with --status"),
+        (("tasks", "retry"), "name tasks by their ids, or choose them with --all-failed or --status"),
+        (("tasks", "retry", "00", "--all-failed"), "name tasks by their ids, or choose them"),
+        (("tasks", "retry", "00", "--code", "timeout"), "leave out the options that choose"),
+        (("tasks", "retry", "00", "--dry-run"), "leave out the options that choose"),
+        (("tasks", "retry", "--all-failed", "--status", "cancelled"), "say one of them"),
+        (("tasks", "retry", "--status", "completed"), "all of history would run again"),
         (("tasks", "retry", "--status", "pending"), "a pending task has not ended"),
     ],
 )
