@@ -2,16 +2,16 @@
 
 ```
 AgentWorkerError
-├── TaskRefused        the row breaks a rule of the table; the message names the rule
-│   ├── DuplicateTask  an unfinished task has this dedupe_key, or any task this id
-│   ├── InvalidSchedule  its cron expression or its time zone means nothing
+├── TaskRefused            the row breaks a rule of the table; the message names the rule
+│   ├── DuplicateTask      an unfinished task has this dedupe_key, or any task this id
+│   ├── InvalidSchedule    the cron expression or the time zone means nothing
 │   └── DuplicateSchedule  a schedule has this name
-├── ScheduleNotFound   no schedule has this name
-├── TaskNotFound       no such task or question, or a shortened id that fits several
-├── QuestionClosed     the question was answered, withdrawn, or is out of time
-├── TaskFailed         the awaited task ended without an answer: `code`, `retryable`, `result`
-│   └── TaskCancelled  … because somebody stopped it
-└── WaitTimeout        the task has not ended in time (a TimeoutError, too); it goes on
+├── ScheduleNotFound       no schedule has this name
+├── TaskNotFound           no such task or question, or a shortened id that fits several
+├── QuestionClosed         the question was answered, withdrawn, or is out of time
+├── TaskFailed             the awaited task ended without an answer: `code`, `retryable`, `result`
+│   └── TaskCancelled      … because somebody stopped it
+└── WaitTimeout            the task has not ended in time (a TimeoutError, too); it goes on
 ```
 """
 
