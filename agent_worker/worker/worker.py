@@ -14,6 +14,7 @@ from agent_worker.db.connection import Database
 from agent_worker.db.fleet import Fleet, WorkerIdentity
 from agent_worker.db.listen import Listener
 from agent_worker.db.queue import Queue
+from agent_worker.db.schedules import Schedules
 from agent_worker.domain.backoff import Backoff
 from agent_worker.domain.chat import ChatModel
 from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable
@@ -22,6 +23,7 @@ from agent_worker.domain.task import Lease
 from agent_worker.telemetry import Metrics
 from agent_worker.worker.canceller import Canceller
 from agent_worker.worker.claimer import Claimer
+from agent_worker.worker.cron import Cron
 from agent_worker.worker.executor import Executor
 from agent_worker.worker.heartbeat import Heartbeat
 from agent_worker.worker.lifesign import LifeSign
@@ -130,6 +132,7 @@ class Worker:
             steady_s=lambda: self.heartbeat.steady_s,
         )
         self.scheduler = Scheduler(self._fleet, interval_s=options.schedule_interval_s)
+        self.cron = Cron(Schedules(db))
         self.housekeeper = Housekeeper(
             self._fleet,
             interval_s=options.housekeeping_interval_s,
@@ -149,6 +152,7 @@ class Worker:
             self.canceller,
             self.rescuer,
             self.scheduler,
+            self.cron,
             self.housekeeper,
             Pruner(self._fleet, interval_s=options.prune_interval_s, retention_s=options.retention_s),
             LifeSign(identity.name, in_flight=lambda: self.executor.in_flight),
@@ -263,11 +267,13 @@ class Worker:
                     self.executor.cancel([UUID(argument)])
             case "schedule":
                 self.scheduler.wake()
+                self.cron.wake()
 
     def _look(self) -> None:
         self.claimer.look()
         self.canceller.wake()
         self.scheduler.wake()
+        self.cron.wake()
 
     def _in_loop(self, call: Callable[[], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():

@@ -17,7 +17,7 @@ from agent_worker.testing.postgres import insert_task, read_task
 from tests.db.steps import acting_as, ask, claim_all, claim_new, lease_of, park, rows, user
 
 PUBLIC_TABLES = ["agent_task_requests", "agent_task_events", "human_tasks"]
-PRIVATE_TABLES = ["workers", "kinds", "checkpoints"]
+PRIVATE_TABLES = ["workers", "kinds", "checkpoints", "schedules"]
 
 INSERTABLE = {
     "id",

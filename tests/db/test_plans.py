@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -35,6 +35,9 @@ FINISH = """
     SELECT agent_worker.finish(%(worker_id)s, array[%(held)s], '{1}', '{completed}', array['{}']::jsonb[])
 """
 
+PIECE = 1_000
+ENDED = sql("find_ended")
+
 WORKER_ID, HELD = uuid4(), uuid4()
 
 PARAMS: dict[str, object] = {
@@ -50,6 +53,13 @@ PARAMS: dict[str, object] = {
     "high_seqs": [0, 0],
     "quotas": [10, 10],
     "limit": 10,
+    "status": "failed",
+    "kind": None,
+    "code": None,
+    "until": "infinity",
+    "after_at": None,
+    "after_id": UUID(int=0),
+    "piece": PIECE,
 }
 """What the statements name; a claim looks into two lanes."""
 
@@ -187,6 +197,21 @@ def test_looking_for_work_where_there_is_none_reads_a_handful_of_pages(explained
         plans = explained.run(CLAIM, kinds=["chat", "chat"])
 
     assert pages(plans) <= 10
+
+
+def test_each_piece_of_a_redrive_reads_as_many_rows_as_it_may(explained: Explained) -> None:
+    begin: tuple[Any, Any] = (None, UUID(int=0))
+    for _ in range(3):
+        plans = explained.run(ENDED, after_at=begin[0], after_id=begin[1])
+        read = [
+            node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            for node in nodes(plans)
+            if node.get("Relation Name") == "agent_task_requests"
+        ]
+        assert "agent_task_requests_finished_idx" in indexes(plans)
+        assert sum(read) <= PIECE + 2, "the row before, and the next one, which may tie"
+        params = {**PARAMS, "after_at": begin[0], "after_id": begin[1]}
+        begin = explained.conn.execute(ENDED, params).fetchall()[0][3:5]
 
 
 @pytest.mark.parametrize(
