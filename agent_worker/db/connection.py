@@ -24,6 +24,9 @@ Params: TypeAlias = Mapping[str, Any]
 STATEMENT_TIMEOUT_S = 30.0
 """No statement of ours takes longer; one that does is stuck behind a lock or a dead connection."""
 
+_MIXED_UP = (pg.InvalidSqlStatementName, pg.DuplicatePreparedStatement)
+"""What a client reads that runs on another server connection than the one it prepared its statement on."""
+
 _OUR_DEFAULTS: dict[str, str | int] = {
     "application_name": "agent-worker",
     "connect_timeout": 5,
@@ -92,6 +95,11 @@ def translated(target: str) -> Iterator[None]:
         raise DatabaseUnavailable(
             f"postgres at {target} accepts no writes · {_first_line(exc)} · "
             "it is a standby, or its provider closed it because the disk is almost full"
+        ) from exc
+    except _MIXED_UP as exc:
+        raise DatabaseUnavailable(
+            f"a pooler in transaction mode stands before postgres at {target} and mixes up prepared statements · "
+            f"{_first_line(exc)} · trying again helps; connect directly or in session mode"
         ) from exc
     except (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable, pg.QueryCanceled) as exc:
         raise DatabaseUnavailable(
@@ -179,7 +187,12 @@ class Database:
                 # The pool waits by asyncio.wait_for, which may swallow a cancellation before Python 3.12.
                 if task is not None and task.cancelling() > cancels:
                     raise asyncio.CancelledError
-                yield conn
+                try:
+                    yield conn
+                except _MIXED_UP:
+                    self._pool.kwargs = {"autocommit": True, "prepare_threshold": None}
+                    await conn.close()  # the pool opens another one in its place, which prepares nothing
+                    raise
 
     async def fetch_all(self, query: LiteralString, params: Params | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""

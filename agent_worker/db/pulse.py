@@ -32,7 +32,7 @@ class Pulse:
         with translated(self._target):
             try:
                 if self._conn is None:
-                    self._conn = psycopg.connect(self._conninfo, autocommit=True)
+                    self._conn = psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=None)
                 params = {"worker_id": self._worker_id, "in_flight": in_flight}
                 row = self._conn.execute(sql("heartbeat"), params).fetchone()
             except psycopg.Error:

@@ -129,3 +129,20 @@ async def test_closing_twice_is_fine(database_url: str) -> None:
 
     with pytest.raises(DatabaseUnavailable):
         await value(db, "SELECT 1")
+
+
+async def test_a_statement_that_is_prepared_elsewhere_is_worth_another_try_unprepared(
+    database_url: str,
+) -> None:
+    """As behind a pooler in transaction mode: the server connection is not the one it was prepared on."""
+    forget = "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"
+    async with Database(database_url, max_size=1) as db:
+        for _ in range(8):
+            await db.fetch_value("SELECT 1")
+        async with db.connection() as conn:
+            await conn.execute(forget)
+        with pytest.raises(DatabaseUnavailable, match="mixes up prepared statements"):
+            await db.fetch_value("SELECT 1")
+        for _ in range(8):
+            assert await db.fetch_value("SELECT 1") == 1
+        assert await db.fetch_value("SELECT count(*) FROM pg_prepared_statements") == 0
