@@ -31,6 +31,7 @@ STAGE = "SELECT * FROM agent_worker.stage(100)"
 UNKNOWN = "SELECT * FROM agent_worker.fail_unknown_kinds(0, 100)"
 PRUNE = "SELECT agent_worker.prune(3600, 100)"
 CANCELS = "SELECT agent_worker.cancel_requests(%(worker_id)s)"
+BACKLOG = "SELECT agent_worker.backlog('{echo}', 100)"
 FINISH = """
     SELECT agent_worker.finish(%(worker_id)s, array[%(held)s], '{1}', '{completed}', array['{}']::jsonb[])
 """
@@ -176,9 +177,10 @@ def explained(history: str) -> Iterator[Explained]:
         (UNKNOWN, "agent_task_requests_claim_idx", 1_000),
         (PRUNE, "agent_task_requests_finished_idx", 3_000),
         (CANCELS, "agent_task_requests_held_idx", 100),
+        (BACKLOG, "agent_task_requests_claim_idx", 500),
         (FINISH, "agent_task_requests_pkey", 200),
     ],
-    ids=["claim", "rescue", "stage", "unknown", "prune", "cancels", "finish"],
+    ids=["claim", "rescue", "stage", "unknown", "prune", "cancels", "backlog", "finish"],
 )
 def test_a_long_history_does_not_slow_the_queue(
     explained: Explained, query: str, index: str, at_most: int

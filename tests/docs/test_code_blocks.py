@@ -34,7 +34,7 @@ Found = TypeVar("Found")
 
 RUN_TIMEOUT_S = 60.0
 ENDS_BY_ITSELF = {"submit", "status", "tasks", "schedules", "check", "config", "doctor", "migrate"}
-NOT_OURS = {"git", "npx", "cd", ".", "psql"}
+NOT_OURS = {"git", "npx", "cd", ".", "psql", "docker", "kubectl", "systemctl", "python3", "install", "cp"}
 WITH_PAGES = [page for page in PAGES if blocks(page)]
 
 
@@ -193,7 +193,7 @@ def check(block: Block, database_url: str, folder: Path) -> None:
             json.loads(block.text)
         case "toml":
             tomllib.loads(block.text)
-        case "" | "mermaid" | "ini":
+        case "" | "mermaid" | "ini" | "dockerfile":
             pass
         case _:
             pytest.fail(f"no check for blocks of the language {block.language!r}")
@@ -210,10 +210,12 @@ def check_command(line: str, folder: Path, database_url: str) -> None:
             run([sys.executable, "-m", "agent_worker.cli", *words[1:]], folder, database_url)
         case ["agent-worker" | "make", *_]:
             check_options(words)
-        case ["pip", "install", *arguments]:
+        case ["pip" | "/opt/agent-worker/bin/pip", "install", *arguments]:
             check_pip(arguments)
+        case ["python", script, *options] if script.startswith("scripts/"):
+            run([sys.executable, str(ROOT / script), *options, "--tasks", "1000"], folder, database_url)
         case ["export", assignment]:
-            assert re.match(r"(DATABASE_URL|OPENAI_API_KEY)=", assignment)
+            assert re.match(r"(DATABASE_URL|OPENAI_API_KEY|POSTGRES_PASSWORD)=", assignment)
         case [command, *_]:
             assert command in NOT_OURS, line
 
