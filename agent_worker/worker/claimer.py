@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from agent_worker.db.queue import Batch, Queue
+from agent_worker.db.queue import Batch, Claimed, Queue
 from agent_worker.domain.lanes import LaneBook
 from agent_worker.domain.task import Task
 from agent_worker.worker.loop import Loop
@@ -22,6 +22,9 @@ logger = structlog.get_logger(__name__)
 
 REFILL_DELAY_S = 0.002
 """A busy worker's slots free one by one; a claim for each would cost more than the tasks."""
+
+SHORTEST_WAIT_S = 0.001
+"""Least time until the next look while a rate holds tasks back."""
 
 SWEEP_INTERVAL_S = 3.0
 """Seconds between looks below the watermarks, for tasks that were committed late."""
@@ -100,16 +103,18 @@ class Claimer(Loop[int]):
             self._dispatch(task)
         if not tasks:
             self._pause_s = await self.watch.rest()
+            if tasks.wait_s is not None:
+                self._pause_s = min(self._pause_s, max(tasks.wait_s, SHORTEST_WAIT_S))
         elif self._free_slots() <= 0:
             self.watch.leave()
         else:
             self.watch.found()
         return len(tasks)
 
-    def _learn(self, tasks: list[Task], started: float, *, is_sweep: bool) -> None:
+    def _learn(self, tasks: Claimed, started: float, *, is_sweep: bool) -> None:
         now = time.monotonic()
         self._book.learn(((task.kind, task.priority, task.lane, task.seq) for task in tasks), now)
-        self._more_waits = bool(tasks)
+        self._more_waits = bool(tasks) or tasks.is_held_back
         if is_sweep:
             self._next_sweep = now + max(SWEEP_INTERVAL_S, (now - started) * SWEEP_SHARE)
             self._book.forget_idle(now)
@@ -142,6 +147,11 @@ class Claimer(Loop[int]):
         """Look again if the last look left tasks waiting: a moment later, so that slots freed together are filled together."""
         if self._more_waits and self._refill is None:
             self._refill = asyncio.get_running_loop().call_later(REFILL_DELAY_S, self._look_again)
+
+    def room_made(self) -> None:
+        """Look again: a task that limits count has ended, and others may wait for that."""
+        self._more_waits = True
+        self.slot_freed()
 
     async def stop(self) -> None:
         """End, and forget the look that was planned."""

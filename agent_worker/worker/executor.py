@@ -100,6 +100,7 @@ class Executor:
         backoff: Delay between attempts.
         cancel_grace_s: How long a cancelled processor may take to clean up before it is left behind.
         on_slot_free: Called whenever an attempt has ended.
+        on_room: Called when the end of a task that limits count is recorded.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Executor:
         backoff: Backoff,
         cancel_grace_s: float,
         on_slot_free: Callable[[], None],
+        on_room: Callable[[], None],
     ) -> None:
         self._queue = queue
         self._recorder = recorder
@@ -122,6 +124,7 @@ class Executor:
         self._backoff = backoff
         self._cancel_grace_s = cancel_grace_s
         self._on_slot_free = on_slot_free
+        self._on_room = on_room
         self._attempts: dict[UUID, _Attempt] = {}
         self._log = TaskLog()
         self._unrecorded: set[UUID] = set()
@@ -324,6 +327,8 @@ class Executor:
 
     def _recorded(self, attempt: _Attempt, outcome: Outcome, fate: Fate) -> None:
         self._unrecorded.discard(attempt.task.id)
+        if attempt.task.is_limited:
+            self._on_room()
         if fate is Fate.LOST:
             self._fenced(attempt)
             return

@@ -36,7 +36,8 @@ from agent_worker.worker.watchdog import Watchdog
 logger = structlog.get_logger(__name__)
 
 CHANNEL = "agent_worker"
-"""Says `task KIND` (new tasks have come), `watch` (nobody looks out for new tasks), `cancel UUID` and `schedule`."""
+"""Says `task KIND` (new tasks have come), `watch` (nobody looks out for new tasks), `look` (limits changed),
+`cancel UUID` and `schedule`."""
 
 
 MAX_UNRECORDED = 20_000
@@ -104,6 +105,7 @@ class Worker:
             backoff=options.backoff,
             cancel_grace_s=options.cancel_grace_s,
             on_slot_free=self._slot_freed,
+            on_room=self._room_made,
         )
         self.listener = Listener(db.conninfo, [CHANNEL], on_notify=self._hear, on_up=self._look)
         self.claimer = Claimer(
@@ -260,6 +262,8 @@ class Worker:
         match verb:
             case "task":
                 self.claimer.hear_task(argument)
+            case "look":
+                self.claimer.wake()
             case "watch":
                 self.claimer.hear_offer()
             case "cancel":
@@ -287,13 +291,16 @@ class Worker:
             return 0
         return self._options.concurrency - self.executor.in_flight
 
-    # The parts know each other through these two, for each is made before the one it calls.
+    # The parts know each other through these three, for each is made before the one it calls.
 
     def _lose(self, lease: Lease) -> None:
         self.executor.lose(lease)
 
     def _slot_freed(self) -> None:
         self.claimer.slot_freed()
+
+    def _room_made(self) -> None:
+        self.claimer.room_made()
 
     def _register_again(self) -> None:
         chore = asyncio.ensure_future(self._return_to_fleet())
