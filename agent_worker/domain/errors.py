@@ -11,6 +11,7 @@ AgentWorkerError
     ├── InvalidPayload        the request cannot be processed; names the JSON path
     ├── UnknownProcessor      no processor of that kind
     ├── UpstreamError         a model provider or tool refused or broke
+    ├── Unstorable            a value of the task does not fit the database
     └── Cancelled             somebody asked for the task to stop
 ```
 
@@ -119,6 +120,17 @@ class UpstreamError(ProcessorError):
         )
         self.provider = provider
         self.status = status
+
+
+class Unstorable(ProcessorError):
+    """PostgreSQL refused a value of this task, so it has to end without it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The task produced a value that the database cannot store: {what}.",
+            code="unstorable_result",
+            retryable=False,
+        )
 
 
 class Cancelled(ProcessorError):

@@ -37,6 +37,8 @@ class Claimer(Loop[int]):
         free_slots: How many attempts may start now.
         dispatch: Starts an attempt; returns at once.
         is_known: Whether this worker runs or has yet to record a task.
+        turn: Held while claiming. Claimers of one worker share it: what one is about to hand on must not look like a
+            stranger to the other, and they leave a connection to those who write.
         interval_s: Seconds between looks when nobody rings.
     """
 
@@ -51,6 +53,7 @@ class Claimer(Loop[int]):
         free_slots: Callable[[], int],
         dispatch: Callable[[Task], None],
         is_known: Callable[[UUID], bool],
+        turn: asyncio.Lock,
         interval_s: float,
     ) -> None:
         super().__init__(interval_s=interval_s)
@@ -60,12 +63,17 @@ class Claimer(Loop[int]):
         self._free_slots = free_slots
         self._dispatch = dispatch
         self._is_known = is_known
+        self._turn = turn
         self._lost_an_answer = False
         self._more_waits = False
         self._refill: asyncio.TimerHandle | None = None
 
     async def run_once(self) -> int:
         """Claim once; returns how many tasks were taken."""
+        async with self._turn:
+            return await self._claim()
+
+    async def _claim(self) -> int:
         if self._lost_an_answer:
             await self._give_back_strangers()
         limit = self._free_slots()

@@ -28,15 +28,17 @@ from agent_worker.domain.errors import (
     LeaseLost,
     ProcessorError,
     UnknownProcessor,
+    Unstorable,
 )
-from agent_worker.domain.outcome import Cancel, Failed, Outcome, Park, Release, Retry
+from agent_worker.domain.outcome import Cancel, Completed, Failed, Outcome, Park, Release, Retry
 from agent_worker.domain.processor import DEFAULT_TIMEOUT_S, Processor
 from agent_worker.domain.replay import Checkpoint, Parked
 from agent_worker.domain.task import Lease, Resume, Task
 from agent_worker.telemetry import Metrics, TaskLog
 from agent_worker.worker.context import LiveContext
-from agent_worker.worker.ending import closing_events, completed
-from agent_worker.worker.recorder import Fate, Recorder, Unstorable
+from agent_worker.worker.ending import closing_events, completed, deciding
+from agent_worker.worker.processes import ProcessPool
+from agent_worker.worker.recorder import Fate, Recorder
 from agent_worker.worker.threads import run_in_thread
 
 logger = structlog.get_logger(__name__)
@@ -76,6 +78,7 @@ class Executor:
         queue: Where tasks live; for what a task remembers.
         recorder: Where outcomes go.
         processors: By kind.
+        processes: Run those that ask for a process.
         models: Finds a chat model by id.
         metrics: Where outcomes are counted.
         backoff: Delay between attempts.
@@ -89,6 +92,7 @@ class Executor:
         recorder: Recorder,
         *,
         processors: Mapping[str, Processor],
+        processes: ProcessPool,
         models: Callable[[str | None], ChatModel],
         metrics: Metrics,
         backoff: Backoff,
@@ -98,6 +102,7 @@ class Executor:
         self._queue = queue
         self._recorder = recorder
         self._processors = processors
+        self._processes = processes
         self._limits_s = {kind: _default_limit_s(processor) for kind, processor in processors.items()}
         self._models = models
         self._metrics = metrics
@@ -112,6 +117,11 @@ class Executor:
     def in_flight(self) -> int:
         """Attempts that hold a slot."""
         return len(self._attempts)
+
+    @property
+    def heavy_in_flight(self) -> int:
+        """Attempts that hold a process, or are about to."""
+        return sum(attempt.task.kind in self._processes.kinds for attempt in self._attempts.values())
 
     @property
     def unrecorded(self) -> int:
@@ -216,17 +226,22 @@ class Executor:
                 last_seq=last_seq,
                 deadline=attempt.deadline,
             )
-            if inspect.iscoroutinefunction(processor.process):
-                return completed(task, await processor.process(task, ctx))
-            return completed(task, await run_in_thread(processor.process, task, ctx))  # type: ignore[arg-type]
+            return await self._processed(processor, task, ctx)
         except asyncio.CancelledError:
             return self._stopped_outcome(attempt)
         except Parked as signal:
             return Park(signal.question)
         except BaseExceptionGroup as group:  # a TaskGroup of the processor wraps what its children raise
-            return self._raised_outcome(task, _first(group))
+            return self._raised_outcome(task, deciding(group))
         except Exception as error:  # noqa: BLE001 - the one place that answers for every processor
             return self._raised_outcome(task, error)
+
+    async def _processed(self, processor: Processor, task: Task, ctx: LiveContext) -> Completed | Failed:
+        if task.kind in self._processes.kinds:
+            return await self._processes.run(task, ctx)
+        if inspect.iscoroutinefunction(processor.process):
+            return completed(task, await processor.process(task, ctx))
+        return completed(task, await run_in_thread(processor.process, task, ctx))  # type: ignore[arg-type]
 
     def _processor(self, kind: str) -> Processor:
         try:
@@ -328,12 +343,3 @@ def _default_limit_s(processor: Processor) -> float:
     return float(
         getattr(processor, "timeout_s", DEFAULT_TIMEOUT_S)
     )  # an optional attribute of the plug-in contract
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return what decides: a question that was asked, or else the first error."""
-    parked = group.subgroup(Parked)
-    first: BaseException = parked or group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first
