@@ -47,6 +47,7 @@ async def are_gone(numbers: list[int]) -> None:
 # Stopping
 
 
+@pytest.mark.slow
 async def test_a_computation_that_looks_at_nothing_is_killed_at_its_timeout_with_what_it_started(
     start_worker: StartWorker, rows: Rows
 ) -> None:
@@ -61,7 +62,7 @@ async def test_a_computation_that_looks_at_nothing_is_killed_at_its_timeout_with
 
 
 async def test_a_cancelled_computation_is_killed(start_worker: StartWorker, rows: Rows) -> None:
-    async with start_worker(heavy.Spin(), heavy.Who(), **PATIENT, processes=None):
+    async with start_worker(heavy.Spin(), heavy.Who(), **PATIENT):
         task_id = await rows.insert("spin", {"holds_the_lock": True})
         numbers = await pids(rows, task_id)
         await rows.cancel(task_id)
@@ -201,6 +202,7 @@ async def test_a_process_with_nothing_to_do_ends(start_worker: StartWorker, rows
 # Side by side
 
 
+@pytest.mark.slow
 async def test_eight_computations_run_side_by_side_while_the_event_loop_goes_on(
     start_worker: StartWorker, rows: Rows, tmp_path: Path
 ) -> None:
@@ -327,6 +329,7 @@ async def test_errors_tell_the_same(
 # Much
 
 
+@pytest.mark.slow
 async def test_a_large_answer_and_many_events_arrive_whole_and_in_order(
     start_worker: StartWorker, rows: Rows
 ) -> None:
@@ -349,6 +352,7 @@ def program(tmp_path: Path, database_url: str) -> Iterator[Program]:
     made.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("holds_the_lock", [False, True])
 async def test_a_worker_that_is_killed_leaves_no_processes(
     program: Program, rows: Rows, holds_the_lock: bool
@@ -361,6 +365,7 @@ async def test_a_worker_that_is_killed_leaves_no_processes(
     await are_gone(numbers)
 
 
+@pytest.mark.slow
 async def test_a_process_of_a_script_logs_as_the_worker_does_and_does_not_know_the_database(
     program: Program, rows: Rows
 ) -> None:
