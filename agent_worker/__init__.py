@@ -4,7 +4,14 @@ Everything a processor needs stands here; the command line is `agent-worker`, th
 `agent_worker.client`.
 """
 
-from agent_worker.domain.errors import Cancelled, InvalidPayload, LeaseLost, ProcessorError, UpstreamError
+from agent_worker.domain.errors import (
+    Cancelled,
+    InvalidPayload,
+    LeaseLost,
+    ProcessorError,
+    ProviderPaused,
+    UpstreamError,
+)
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import Processor, TaskContext
@@ -21,6 +28,7 @@ __all__ = [
     "LeaseLost",
     "Processor",
     "ProcessorError",
+    "ProviderPaused",
     "Resume",
     "Task",
     "TaskContext",

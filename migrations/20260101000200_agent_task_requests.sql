@@ -32,7 +32,7 @@ create table public.agent_task_requests (
   updated_at timestamptz not null default now(),
   -- Order within a lane. Assigned anew each time the task becomes pending, so that a retry queues at the end.
   seq bigint generated always as identity,
-  -- Why the next attempt begins: null (fresh), retry, rescued or answered.
+  -- Why the next attempt begins: null (fresh), retry, rescued, postponed or answered.
   resume text,
   -- A redriven task has used up attempts and is granted new ones, so the limit is on those still ahead.
   constraint "max_attempts must be 1 to 25" check (max_attempts between 1 and 25 + attempt),
@@ -65,9 +65,11 @@ comment on column public.agent_task_requests.progress is '{"percent": 0 to 100, 
 -- Every index on this table costs one entry per claim and per completion, since a change of status is never HOT.
 -- So there are few, and each names its reader.
 
--- claim(): the pending tasks of each tenant, oldest first. The tenant is the enterprise, else the user, else nobody.
+-- claim(): the pending tasks of each lane, oldest first. A lane is what one user of one enterprise asks of one kind at
+-- one priority; who has no enterprise, or is no user, counts as '' and as the nil UUID.
 create index agent_task_requests_claim_idx on public.agent_task_requests
-  (kind, priority desc, (coalesce(enterprise_id, user_id::text, '')) collate "C", seq)
+  (kind, priority desc, (coalesce(enterprise_id, '')) collate "C",
+   (coalesce(user_id, '00000000-0000-0000-0000-000000000000'::uuid)), seq)
   where status = 'pending' and run_at is null;
 -- stage(): what has become due.
 create index agent_task_requests_run_at_idx on public.agent_task_requests (run_at)

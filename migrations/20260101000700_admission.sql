@@ -48,18 +48,42 @@ when (
 )
 execute function agent_worker.admit_task();
 
--- Wake idle workers. A notification carries no data: it is a hint to look, and looking is what counts.
+-- Wake whoever sleeps, and nobody else: a NOTIFY makes commits wait for each other.
+--
+-- For each kind one idle worker keeps watch. Before it sleeps, it takes the kind's lock for itself alone ("arms the
+-- bell"), looks once more, and sleeps until a notification comes. Here a share of that lock is tried for: while nobody
+-- sleeps it is granted, and the sleeper-to-be waits until this transaction has ended and its row can be seen; when it
+-- is refused, somebody sleeps and is woken. So no wake-up is lost, whichever comes first.
+--
+-- The trigger is deferred, so that the share is held for the length of a commit and not of a transaction that a client
+-- leaves open. A notification carries no data: it is a hint to look, and looking is what counts.
+--
+-- The lock's first key is "awb1" in ASCII; agent_worker/db/queries/arm_bell.sql takes the same.
 create function agent_worker.ring() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
-  perform pg_notify('agent_worker', 'task');
+  if not pg_try_advisory_xact_lock_shared(1635213873, hashtext(new.kind)) then
+    perform pg_notify('agent_worker', 'task ' || new.kind);
+  end if;
   return null;
 end
 $$;
 
-create trigger agent_task_requests_ring
+create constraint trigger agent_task_requests_ring
 after insert on public.agent_task_requests
-for each statement
+deferrable initially deferred
+for each row
+when (new.status = 'pending' and new.run_at is null)
+execute function agent_worker.ring();
+
+-- The same for tasks that come back: retried, staged, answered, released, rescued, redriven.
+create constraint trigger agent_task_requests_ring_again
+after update of status, run_at on public.agent_task_requests
+deferrable initially deferred
+for each row
+when (
+  new.status = 'pending' and new.run_at is null and (old.status <> 'pending' or old.run_at is not null)
+)
 execute function agent_worker.ring();

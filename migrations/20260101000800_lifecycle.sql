@@ -1,11 +1,19 @@
 -- What follows when a row changes, whoever changes it: a client, a worker, or a person in a table editor.
 
 -- Tell clients that follow these tasks to look again; at most 200 ids fit one notification of 8,000 bytes.
+--
+-- Nobody is told while nobody follows, for a NOTIFY makes commits wait for each other. A follower holds a share of a lock
+-- from before its first look (agent_worker/db/queries/follow.sql); who is granted the whole of it here is alone, and who
+-- comes to follow meanwhile waits until this transaction has ended and its writes can be seen. The first key of the lock
+-- is "awf1" in ASCII.
 create function agent_worker.announce(p_ids uuid[]) returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
+  if pg_try_advisory_xact_lock(1635214897, 0) then
+    return;
+  end if;
   for n in 1 .. coalesce(array_length(p_ids, 1), 0) by 200 loop
     perform pg_notify('agent_worker_events', array_to_string(p_ids[n : n + 199], ' '));
   end loop;
@@ -23,7 +31,6 @@ begin
   set status = 'pending', resume = 'answered', seq = default, run_at = null, updated_at = now()
   where id = p_task_id and status = 'waiting';
   if found then
-    perform pg_notify('agent_worker', 'task');
     perform agent_worker.announce(array[p_task_id]);
   end if;
 end
@@ -102,7 +109,6 @@ begin
   new.finished_at := null;
   new.resume := 'retry';
   new.updated_at := now();
-  perform pg_notify('agent_worker', 'task');
   return new;
 end
 $$;

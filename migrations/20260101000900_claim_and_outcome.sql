@@ -8,18 +8,19 @@
 -- once per row of the batch: 0.3 s for 1,000 rows instead of 12 ms.
 
 -- Take up to p_limit due tasks, span after span in the order given, at most p_quotas of each, oldest first.
--- A span is a stretch of one kind and priority from (low tenant, low seq) up to but without (high tenant, high seq):
--- one tenant's line from its watermark on, or the gap between two tenants that the worker knows.
+-- A span is a stretch of one kind and priority between two places (enterprise, user, seq), the low one included and the
+-- high one not: one lane from its watermark on, or the gap between two lanes that the worker knows.
 -- Index: agent_task_requests_claim_idx. Locks: rows, SKIP LOCKED.
 -- Commits without waiting for the disk: a claim lost in a crash is a task that is still pending.
 create function agent_worker.claim(
-  p_worker_id uuid, p_kinds text[], p_priorities smallint[],
-  p_low_tenants text[], p_low_seqs bigint[], p_high_tenants text[], p_high_seqs bigint[],
+  p_worker_id uuid, p_kinds text[], p_priorities integer[],
+  p_low_enterprises text[], p_low_users uuid[], p_low_seqs bigint[],
+  p_high_enterprises text[], p_high_users uuid[], p_high_seqs bigint[],
   p_quotas integer[], p_limit integer
 ) returns table (
-  id uuid, kind text, request_payload jsonb, attempt integer, max_attempts integer, priority smallint,
-  user_id uuid, enterprise_id text, parent_id uuid, timeout_s integer, resume text,
-  created_at timestamptz, started_at timestamptz, waited_s double precision, seq bigint
+  id uuid, kind text, request_payload jsonb, attempt integer, max_attempts integer,
+  created_at timestamptz, started_at timestamptz, priority smallint,
+  user_id uuid, enterprise_id text, parent_id uuid, timeout_s integer, resume text, waited_s double precision, seq bigint
 )
 language plpgsql
 set search_path = ''
@@ -34,15 +35,28 @@ begin
   return query
   with picked as (
     select due.id, due.updated_at
-    from unnest(p_kinds, p_priorities, p_low_tenants, p_low_seqs, p_high_tenants, p_high_seqs, p_quotas)
-      as span (kind, priority, low_tenant, low_seq, high_tenant, high_seq, quota)
+    from unnest(
+      p_kinds, p_priorities, p_low_enterprises, p_low_users, p_low_seqs,
+      p_high_enterprises, p_high_users, p_high_seqs, p_quotas
+    ) as span (kind, priority, low_enterprise, low_user, low_seq, high_enterprise, high_user, high_seq, quota)
     cross join lateral (
       select t.id, t.updated_at
       from public.agent_task_requests t
       where t.status = 'pending' and t.run_at is null and t.kind = span.kind and t.priority = span.priority
-        and (coalesce(t.enterprise_id, t.user_id::text, '') collate "C", t.seq) >= (span.low_tenant, span.low_seq)
-        and (coalesce(t.enterprise_id, t.user_id::text, '') collate "C", t.seq) < (span.high_tenant, span.high_seq)
-      order by coalesce(t.enterprise_id, t.user_id::text, '') collate "C", t.seq
+        and (
+          coalesce(t.enterprise_id, '') collate "C",
+          coalesce(t.user_id, '00000000-0000-0000-0000-000000000000'::uuid),
+          t.seq
+        ) >= (span.low_enterprise, span.low_user, span.low_seq)
+        and (
+          coalesce(t.enterprise_id, '') collate "C",
+          coalesce(t.user_id, '00000000-0000-0000-0000-000000000000'::uuid),
+          t.seq
+        ) < (span.high_enterprise, span.high_user, span.high_seq)
+      order by
+        coalesce(t.enterprise_id, '') collate "C",
+        coalesce(t.user_id, '00000000-0000-0000-0000-000000000000'::uuid),
+        t.seq
       limit span.quota
       for update skip locked
     ) due
@@ -53,15 +67,15 @@ begin
   from picked
   where t.id = picked.id
   returning
-    t.id, t.kind, t.request_payload, t.attempt, t.max_attempts, t.priority,
+    t.id, t.kind, t.request_payload, t.attempt, t.max_attempts, t.created_at, t.started_at, t.priority,
     t.user_id, t.enterprise_id, t.parent_id, t.timeout_s, t.resume,
-    t.created_at, t.started_at, extract(epoch from now() - picked.updated_at)::double precision, t.seq;
+    extract(epoch from now() - picked.updated_at)::double precision, t.seq;
 end
 $$;
 
 -- Write final outcomes: completed, failed or cancelled, together with the response, in one update each.
--- Returns the ids written, now or by the same call before (a connection may be cut between the commit and its reply);
--- an id that is missing had moved on.
+-- Returns the ids that are lost: they had moved on, and nothing of theirs was written. An outcome that the same call
+-- wrote before is not lost (a connection may be cut between the commit and its reply).
 create function agent_worker.finish(
   p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_statuses text[], p_responses jsonb[]
 ) returns setof uuid
@@ -87,27 +101,36 @@ begin
     order by parent.id
     for no key update;
   end if;
-  return query
   update public.agent_task_requests t
   set status = o.status, response_payload = o.response, finished_at = now(), updated_at = now()
   from unnest(p_ids, p_attempts, p_statuses, p_responses) as o (id, attempt, status, response)
   where t.id = o.id
-    and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end
-  returning t.id;
+    and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end;
   get diagnostics written = row_count;
+  perform agent_worker.announce(p_ids);
   if written < cardinality(p_ids) then
     return query
-    select t.id
+    select o.id
     from unnest(p_ids, p_attempts, p_statuses) as o (id, attempt, status)
-    join public.agent_task_requests t on t.id = o.id
-    where t.status = o.status and t.attempt = o.attempt and t.worker_id = p_worker_id
-      and t.finished_at < now();
+    where not exists (
+      select 1 from public.agent_task_requests t
+      where t.id = o.id
+        and case when t.id = o.id then t.status = o.status and t.attempt = o.attempt and t.worker_id = p_worker_id end
+    );
   end if;
-  perform agent_worker.announce(p_ids);
 end
 $$;
 
+-- What of a batch was not written.
+create function agent_worker.lost(p_ids uuid[], p_written uuid[]) returns setof uuid
+language sql immutable
+set search_path = ''
+as $$
+  select unnest(p_ids) except select unnest(p_written)
+$$;
+
 -- Put failed attempts back for another one after a delay in seconds; a task that somebody cancelled ends instead.
+-- Returns the ids that are lost.
 create function agent_worker.retry(
   p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_delays_s double precision[]
 ) returns setof uuid
@@ -117,58 +140,75 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
+declare
+  written uuid[];
 begin
-  return query
-  update public.agent_task_requests t
-  set status = case when t.cancel_requested_at is null then 'pending' else 'cancelled' end,
-      response_payload = case when t.cancel_requested_at is null then null
-        else agent_worker.failure('The task was cancelled before it finished.', 'cancelled', false) end,
-      finished_at = case when t.cancel_requested_at is null then null else now() end,
-      run_at = case when o.delay_s > 0 then now() + make_interval(secs => o.delay_s) end,
-      resume = 'retry', seq = default, worker_id = null, updated_at = now()
-  from unnest(p_ids, p_attempts, p_delays_s) as o (id, attempt, delay_s)
-  where t.id = o.id
-    and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end
-  returning t.id;
-  if found then
+  with moved as (
+    update public.agent_task_requests t
+    set status = case when t.cancel_requested_at is null then 'pending' else 'cancelled' end,
+        response_payload = case when t.cancel_requested_at is null then null
+          else agent_worker.failure('The task was cancelled before it finished.', 'cancelled', false) end,
+        finished_at = case when t.cancel_requested_at is null then null else now() end,
+        run_at = case when o.delay_s > 0 then now() + make_interval(secs => o.delay_s) end,
+        resume = 'retry', seq = default, worker_id = null, updated_at = now()
+    from unnest(p_ids, p_attempts, p_delays_s) as o (id, attempt, delay_s)
+    where t.id = o.id
+      and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end
+    returning t.id
+  )
+  select array_agg(moved.id) into written from moved;
+  if written is not null then
     perform pg_notify('agent_worker', 'schedule');
-    perform agent_worker.announce(p_ids);
+    perform agent_worker.announce(written);
   end if;
+  return query select agent_worker.lost(p_ids, written);
 end
 $$;
 
--- Give tasks back without using up their attempt: the worker is shutting down.
-create function agent_worker.release(p_worker_id uuid, p_ids uuid[], p_attempts integer[]) returns setof uuid
+-- Give tasks back without using up their attempt: the worker is shutting down, or, with a delay in seconds, what they
+-- need is not to be had for a while. Returns the ids that are lost.
+create function agent_worker.release(
+  p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_delays_s double precision[] default null
+) returns setof uuid
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
+declare
+  written uuid[];
 begin
-  return query
-  update public.agent_task_requests t
-  set status = case when t.cancel_requested_at is null then 'pending' else 'cancelled' end,
-      response_payload = case when t.cancel_requested_at is null then null
-        else agent_worker.failure('The task was cancelled before it finished.', 'cancelled', false) end,
-      finished_at = case when t.cancel_requested_at is null then null else now() end,
-      attempt = t.attempt - 1,
-      resume = 'rescued', seq = default, worker_id = null, updated_at = now()
-  from unnest(p_ids, p_attempts) as o (id, attempt)
-  where t.id = o.id
-    and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end
-  returning t.id;
-  if found then
-    perform pg_notify('agent_worker', 'task');
-    perform agent_worker.announce(p_ids);
+  with moved as (
+    update public.agent_task_requests t
+    set status = case when t.cancel_requested_at is null then 'pending' else 'cancelled' end,
+        response_payload = case when t.cancel_requested_at is null then null
+          else agent_worker.failure('The task was cancelled before it finished.', 'cancelled', false) end,
+        finished_at = case when t.cancel_requested_at is null then null else now() end,
+        attempt = t.attempt - 1,
+        run_at = case when o.delay_s > 0 then now() + make_interval(secs => o.delay_s) end,
+        resume = case when o.delay_s > 0 then 'postponed' else 'rescued' end,
+        seq = default, worker_id = null, updated_at = now()
+    from unnest(p_ids, p_attempts, p_delays_s) as o (id, attempt, delay_s)
+    where t.id = o.id
+      and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end
+    returning t.id
+  )
+  select array_agg(moved.id) into written from moved;
+  if written is not null then
+    if 0 < any (p_delays_s) then
+      perform pg_notify('agent_worker', 'schedule');
+    end if;
+    perform agent_worker.announce(written);
   end if;
+  return query select agent_worker.lost(p_ids, written);
 end
 $$;
 
 -- Append to the streams of held tasks. The worker numbers the events: it alone writes a task's stream while it holds
 -- the task, and a batch that is sent again after a cut connection finds its rows and adds none.
 -- Locks: the tasks' rows, so that a task cannot move on between the look and the write.
--- Returns the ids of the tasks that are still held.
+-- Returns the ids of the tasks that are lost.
 create function agent_worker.append_events(
   p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_seqs integer[], p_types text[], p_data jsonb[]
 ) returns setof uuid
@@ -199,11 +239,11 @@ begin
   on conflict (task_id, seq) do nothing;
 
   perform agent_worker.announce(held);
-  return query select unnest(held);
+  return query select agent_worker.lost(p_ids, held);
 end
 $$;
 
--- Show how far tasks are. No index holds the column, so the update is HOT.
+-- Show how far tasks are. No index holds the column, so the update is HOT. Returns the ids that are lost.
 create function agent_worker.report_progress(
   p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_progress jsonb[]
 ) returns setof uuid
@@ -213,13 +253,18 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
+declare
+  written uuid[];
 begin
-  return query
-  update public.agent_task_requests t
-  set progress = o.progress, updated_at = now()
-  from unnest(p_ids, p_attempts, p_progress) as o (id, attempt, progress)
-  where t.id = o.id
-    and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end
-  returning t.id;
+  with moved as (
+    update public.agent_task_requests t
+    set progress = o.progress, updated_at = now()
+    from unnest(p_ids, p_attempts, p_progress) as o (id, attempt, progress)
+    where t.id = o.id
+      and case when t.id = o.id then t.status = 'processing' and t.attempt = o.attempt and t.worker_id = p_worker_id end
+    returning t.id
+  )
+  select array_agg(moved.id) into written from moved;
+  return query select agent_worker.lost(p_ids, written);
 end
 $$;

@@ -165,7 +165,6 @@ begin
     return next;
   end loop;
   if cardinality(ids) > 0 then
-    perform pg_notify('agent_worker', 'task');
     perform agent_worker.announce(ids);
   end if;
 end
@@ -197,9 +196,6 @@ begin
   from due
   where t.id = due.id;
   get diagnostics moved = row_count;
-  if moved > 0 then
-    perform pg_notify('agent_worker', 'task');
-  end if;
   return query
   select moved, (
     select extract(epoch from t.run_at - now())::double precision
@@ -286,4 +282,31 @@ begin
   delete from agent_worker.workers w where w.stopped_at < now() - make_interval(secs => p_retention_s);
   return pruned;
 end
+$$;
+
+-- How much work the workers of these kinds have: due tasks and tasks that run, each counted up to p_limit. What waits
+-- for an answer or for its run_at needs no worker. For autoscalers: the caller's role needs no right to any row.
+-- Index: agent_task_requests_claim_idx, agent_task_requests_run_at_idx, agent_task_requests_held_idx.
+create function agent_worker.backlog(p_kinds text[], p_limit integer) returns bigint
+language sql stable security definer
+set search_path = ''
+set enable_seqscan = off
+as $$
+  select
+    (select count(*) from (
+      select from public.agent_task_requests t
+      where t.status = 'pending' and t.run_at is null and t.kind = any (p_kinds)
+      limit p_limit
+    ) waiting)
+    + (select count(*) from (
+      -- Staged by a worker; with none left, nobody else would see that they are due.
+      select from public.agent_task_requests t
+      where t.status = 'pending' and t.run_at <= now() and t.kind = any (p_kinds)
+      limit p_limit
+    ) unstaged)
+    + (select count(*) from (
+      select from public.agent_task_requests t
+      where t.status = 'processing' and t.kind = any (p_kinds)
+      limit p_limit
+    ) held)
 $$;

@@ -7,7 +7,10 @@ another (as a superuser): that is how the suite runs against an older PostgreSQL
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -84,3 +87,31 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     """An open pool to this test's database; four connections, so that a test can hold one and ask with another."""
     async with Database(database_url, max_size=4) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def normal_user() -> tuple[list[str], int]:
+    """A command prefix that runs Python as a normal user, and the uid its files belong to, seen from here.
+
+    Root's interpreter may lie where other users cannot walk. A user namespace then helps: inside, the process is
+    an unprivileged user by every measure PostgreSQL takes, and still owns what root owns.
+    """
+    if os.geteuid() != 0:
+        return [], os.geteuid()
+    uid, gid = pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid
+    ways = (
+        (["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"], uid),
+        (["unshare", "--user", f"--map-user={uid}", f"--map-group={gid}"], 0),
+    )
+    for prefix, owner in ways:
+        # Twice, because setpriv still has root's rights while it starts the first one.
+        code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import agent_worker.embedded'], check=True)"
+        probe = [*prefix, sys.executable, "-c", code]
+        if (
+            shutil.which(prefix[0])
+            and subprocess.run(probe, capture_output=True, check=False).returncode == 0
+        ):
+            return prefix, owner
+    pytest.skip(
+        "this Python cannot be run as a normal user: it lies in root's home, and there are no user namespaces"
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeAlias
 
 import typer
+
+from agent_worker.domain.json import JsonValue
 
 DatabaseUrl: TypeAlias = Annotated[
     str | None,
@@ -65,3 +68,22 @@ def moment(text: str, *, now: datetime, is_past: bool) -> datetime:
 def since_moment(text: str | None) -> datetime | None:
     """Read `--since`; None stays None."""
     return None if text is None else moment(text, now=datetime.now(UTC), is_past=True)
+
+
+def json_object(option: str, text: str) -> dict[str, JsonValue]:
+    """Read a JSON object that was typed.
+
+    Args:
+        option: Its name, for the message.
+        text: What was typed.
+
+    Raises:
+        typer.BadParameter: It is no JSON, or no object.
+    """
+    try:
+        parsed = json.loads(text)
+    except ValueError as exc:
+        raise typer.BadParameter(f"{option} is no JSON: {exc}") from exc
+    if not isinstance(parsed, dict):
+        raise typer.BadParameter(f'{option} must be a JSON object, such as {{"prompt": "Hello"}}')
+    return parsed

@@ -26,6 +26,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "Tasks": {
             "submit": "Insert a task, and wait for its answer if you like.",
             "tasks": "List, show, cancel and retry tasks.",
+            "schedules": "Add, list and remove schedules: tasks inserted by the clock.",
             "watch": "Follow the fleet live.",
         },
         "Operate": {
@@ -46,6 +47,16 @@ TASKS_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "show": "Show one task: what happened when, what went in and what came out.",
             "cancel": "Stop tasks.",
             "retry": "Run ended tasks again.",
+        }
+    }
+)
+
+SCHEDULES_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "Commands": {
+            "add": "Insert a task again and again, by the clock.",
+            "list": "List schedules: when each fires next, when it last did, and what is wrong.",
+            "remove": "Delete a schedule; the tasks it has inserted stay.",
         }
     }
 )

@@ -65,6 +65,9 @@ def _counts(found: FleetStatus) -> RenderableType:
     ended = f"{recent.completed} completed · {recent.failed} failed · {recent.cancelled} cancelled"
     why = f" (most: {recent.top_failure})" if recent.failed and recent.top_failure else ""
     rows.add_row(Text("tasks", style="dim"), now)
+    if found.postponed:
+        oldest = f"{found.postponed} for an overloaded provider (oldest {age(found.postponed_s)})"
+        rows.add_row(Text("postponed", style="dim"), oldest)
     rows.add_row(Text(f"last {age(recent.window_s)}", style="dim"), ended + why)
     return rows
 

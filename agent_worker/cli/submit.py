@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from datetime import UTC, datetime
 from typing import Annotated
@@ -13,7 +12,7 @@ import typer
 
 from agent_worker import app
 from agent_worker.cli.exits import tell
-from agent_worker.cli.options import AsJson, DatabaseUrl, moment
+from agent_worker.cli.options import AsJson, DatabaseUrl, json_object, moment
 from agent_worker.cli.screen import print_json, print_json_line
 from agent_worker.cli.session import read_settings
 from agent_worker.client import AsyncClient, TaskColumns
@@ -78,22 +77,12 @@ def submit(
 def _request(text: str | None, payload: str | None, *, model: str | None, system: str | None) -> JsonObject:
     if text is None and payload is None:
         raise typer.BadParameter("there is nothing to submit; give a TEXT, or --payload JSON")
-    request: dict[str, JsonValue] = {} if payload is None else _parse(payload)
+    request: dict[str, JsonValue] = {} if payload is None else json_object("--payload", payload)
     given = {"prompt": sys.stdin.read() if text == "-" else text, "model": model, "system": system}
     for name, value in given.items():
         if value is not None and name in request:
             raise typer.BadParameter(f"the payload has a {name} already; say it once")
     return request | {name: value for name, value in given.items() if value is not None}
-
-
-def _parse(payload: str) -> dict[str, JsonValue]:
-    try:
-        parsed = json.loads(payload)
-    except ValueError as exc:
-        raise typer.BadParameter(f"--payload is no JSON: {exc}") from exc
-    if not isinstance(parsed, dict):
-        raise typer.BadParameter('--payload must be a JSON object, such as {"prompt": "Hello"}')
-    return parsed
 
 
 async def _submit(
@@ -109,7 +98,8 @@ async def _submit(
     await app.ready_database(url, is_ours=settings.database_url is None)
     async with AsyncClient(url, patience_s=5.0) as client:
         task_id = await client.submit(request, **columns)
-        await _warn_if_nobody_offers(url, columns["kind"])
+        async with Database(url) as db:
+            await warn_if_nobody_offers(db, columns["kind"])
         if streams:
             await _stream(client, task_id, as_json=as_json)
         elif waits:
@@ -120,9 +110,9 @@ async def _submit(
             print(task_id)
 
 
-async def _warn_if_nobody_offers(url: str, kind: str) -> None:
-    async with Database(url) as db:
-        found = await Report(db).status()
+async def warn_if_nobody_offers(db: Database, kind: str) -> None:
+    """Tell when no live worker would answer tasks of a kind; a typo looks the same."""
+    found = await Report(db).status()
     if not any(kind in worker.kinds for worker in found.alive):
         tell("note", f"no live worker offers {kind} · the task waits for one · run: agent-worker run")
 

@@ -25,6 +25,10 @@ def tasks_list(
         typer.Option(metavar="STATUS", help=f"Only {STATUSES} tasks. May be repeated."),
     ] = None,
     kind: Annotated[str | None, typer.Option(metavar="KIND", help="Only this kind.")] = None,
+    code: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Only those that failed or were cancelled with this code."),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(metavar="SPAN", help="Changed within a span such as 30m, 1h or 2d, or since a time."),
@@ -39,7 +43,12 @@ def tasks_list(
     --json prints `{"rows": [...], "looked_back_to": null}`.
     """
     wanted = TaskFilter(
-        statuses=tuple(status or ()), kind=kind, since=since_moment(since), tenant=tenant, limit=limit
+        statuses=tuple(status or ()),
+        kind=kind,
+        code=code,
+        since=since_moment(since),
+        tenant=tenant,
+        limit=limit,
     )
     found = with_database(read_settings(database_url=database_url), lambda db: Tasks(db).list_newest(wanted))
     if as_json:

@@ -8,6 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
+from agent_worker.domain.errors import PROVIDER_PAUSED
 from agent_worker.domain.events import (
     ATTEMPT_FAILED,
     ATTEMPT_START,
@@ -23,6 +24,7 @@ from agent_worker.domain.task import Resume, TaskStatus
 _RESUMED: Mapping[str, str] = MappingProxyType(
     {
         Resume.RESCUED: "the worker before died or shut down",
+        Resume.POSTPONED: "the provider it needs was paused",
         Resume.ANSWERED: "what it waited for came",
     }
 )
@@ -95,8 +97,10 @@ def _claimed(task: TaskRecord, workers: Mapping[UUID, str], current: TaskEvent |
     waited = ""
     if task.attempt == 1 and not reason and task.started_at is not None and task.run_at is None:
         waited = f"waited {precise((task.started_at - task.created_at).total_seconds())}"
+    # A task that gave its attempt back counts one less than it said.
+    number = task.attempt if current is None else max(task.attempt, current.attempt)
     facts = [
-        f"attempt {task.attempt} of {task.max_attempts}",
+        f"attempt {number} of {task.max_attempts}",
         f"by {holder}" if holder else "",
         reason,
         waited,
@@ -140,7 +144,8 @@ def _told(event: TaskEvent) -> tuple[str, str] | None:
         return f"attempt {event.attempt} began", _resumed(event)
     if event.type == ATTEMPT_FAILED:
         again = precise(float(str(data.get("retryInS", 0))))
-        return f"attempt {event.attempt} failed", f"{_failure(data)} · again in {again}"
+        ended = "postponed" if data.get("code") == PROVIDER_PAUSED else "failed"
+        return f"attempt {event.attempt} {ended}", f"{_failure(data)} · again in {again}"
     if event.type == HUMAN_REQUEST:
         return "asked a person", str(data.get("title", ""))
     if event.type == CLIENT_TOOL_REQUEST:

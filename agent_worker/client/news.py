@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from agent_worker.db.listen import Listener
+from agent_worker.db.queries import sql
 
 CHANNEL = "agent_worker_events"
 """Payload: ids of tasks whose events or outcome changed, separated by spaces."""
@@ -51,7 +52,9 @@ class News:
         self._poll_s = poll_s
         # Ids as PostgreSQL writes them: a busy fleet announces thousands a second, most of them for others.
         self._ears: dict[str, set[Ear]] = {}
-        self._listener = Listener(conninfo, [CHANNEL], on_notify=self._on_notify, on_up=self.call_all)
+        self._listener = Listener(
+            conninfo, [CHANNEL], on_notify=self._on_notify, on_up=self.call_all, setup=[sql("follow")]
+        )
 
     @property
     def is_connected(self) -> bool:

@@ -8,21 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+import json
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, LiteralString, Self, TypeAlias
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
+from agent_worker.db import arrays
+from agent_worker.db.queries import sql
+from agent_worker.db.transport import Params, Rows, Transport
 from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutOfDate
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
-Params: TypeAlias = Mapping[str, Any]
 
 STATEMENT_TIMEOUT_S = 30.0
 """No statement of ours takes longer; one that does is stuck behind a lock or a dead connection."""
+
+_DECODER = json.JSONDecoder()
+_ADAPTERS = AdaptersMap(psycopg.adapters)
+arrays.register(_ADAPTERS)
+# json.loads would first look at the bytes to find their encoding.
+set_json_loads(
+    lambda data: _DECODER.decode(str(data, "utf-8") if isinstance(data, bytes) else data), _ADAPTERS
+)
 
 _OUR_DEFAULTS: dict[str, str | int] = {
     "application_name": "agent-worker",
@@ -51,6 +64,12 @@ def complete_conninfo(database_url: str) -> str:
         ) from exc
     missing = {name: value for name, value in _OUR_DEFAULTS.items() if name not in given}
     return make_conninfo(database_url, **missing)
+
+
+def with_role(conninfo: str, role: str) -> str:
+    """Say in the connection's application_name what it is for, as pg_stat_activity shows it."""
+    name = conninfo_to_dict(conninfo).get("application_name") or "agent-worker"
+    return make_conninfo(conninfo, application_name=f"{name} {role}")
 
 
 def describe_target(conninfo: str) -> str:
@@ -125,6 +144,7 @@ class Database:
         self.conninfo = complete_conninfo(database_url)
         self.target = describe_target(self.conninfo)
         self._acquire_timeout_s = acquire_timeout_s
+        self._connect_options: dict[str, Any] = {"autocommit": True, "context": _ADAPTERS}
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self.conninfo,
             min_size=1,
@@ -133,7 +153,7 @@ class Database:
             timeout=acquire_timeout_s,
             reconnect_timeout=acquire_timeout_s,
             num_workers=1,
-            kwargs={"autocommit": True},
+            kwargs=self._connect_options,
             name="agent-worker",
         )
 
@@ -146,8 +166,10 @@ class Database:
         with translated(self.target):
             # The pool would retry in the background and report a bare timeout; one plain connection names the cause.
             async with asyncio.timeout(self._acquire_timeout_s):
-                probe = await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True)
-                await probe.close()
+                async with await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True) as probe:
+                    if await stands_behind_pooler(probe):
+                        # Before PgBouncer 1.21, a statement prepared in one session is unknown in the next.
+                        self._connect_options["prepare_threshold"] = None
             await self._pool.open()
 
     async def close(self) -> None:
@@ -181,6 +203,17 @@ class Database:
                     raise asyncio.CancelledError
                 yield conn
 
+    async def call(self, name: LiteralString, params: Params) -> Rows:
+        """Run `queries/{name}.sql` and return its rows; see `Transport`."""
+        async with self.connection() as conn:
+            return await _call(conn, name, params)
+
+    @contextlib.asynccontextmanager
+    async def together(self) -> AsyncIterator[Transport]:
+        """Give a transport whose calls are one transaction; see `Transport`."""
+        async with self.connection() as conn, conn.transaction():
+            yield _Transaction(conn)
+
     async def fetch_all(self, query: LiteralString, params: Params | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
         async with self.connection() as conn:
@@ -191,3 +224,29 @@ class Database:
         """Run one statement and return the first column of its first row, or None."""
         rows = await self.fetch_all(query, params)
         return rows[0][0] if rows else None
+
+
+class _Transaction:
+    """Calls on one connection, in the transaction that is open on it."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+
+    async def call(self, name: LiteralString, params: Params) -> Rows:
+        return await _call(self._conn, name, params)
+
+    def together(self) -> contextlib.AbstractAsyncContextManager[Transport]:
+        return contextlib.nullcontext(self)
+
+
+async def _call(conn: Connection, name: LiteralString, params: Params) -> Rows:
+    # Binary results: UUIDs, times and numbers need no parsing.
+    cursor = await conn.execute(sql(name), params, binary=True)
+    return await cursor.fetchall()
+
+
+async def stands_behind_pooler(conn: Connection) -> bool:
+    """Whether somebody answers in the server's name: its sessions have other numbers than the one we were given."""
+    cursor = await conn.execute("SELECT pg_backend_pid()")
+    row = await cursor.fetchone()
+    return row is not None and row[0] != conn.info.backend_pid

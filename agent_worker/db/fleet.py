@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from agent_worker.db.connection import Database
-from agent_worker.db.queries import sql
+from agent_worker.db.arrays import TextArray
+from agent_worker.db.transport import Transport
 from agent_worker.domain.errors import ConfigurationError
 
 
@@ -50,8 +50,8 @@ class StageResult:
 class Fleet:
     """Registration and upkeep; every call is safe on all workers at once."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
     async def register(self, worker: WorkerIdentity) -> None:
         """Enter the fleet, or return to it.
@@ -64,12 +64,12 @@ class Fleet:
             "name": worker.name,
             "host": worker.host,
             "pid": worker.pid,
-            "kinds": list(worker.kinds),
+            "kinds": TextArray(worker.kinds),
             "concurrency": worker.concurrency,
             "version": worker.version,
             "lease_s": worker.lease_s,
         }
-        holder = await self._db.fetch_value(sql("register_worker"), params)
+        ((holder,),) = await self._transport.call("register_worker", params)
         if holder is not None:
             raise ConfigurationError(
                 f"the worker name is taken by {holder} · names are unique among living workers · "
@@ -78,11 +78,11 @@ class Fleet:
 
     async def sign_off(self, worker_id: UUID, state: str) -> None:
         """Say that a worker is `draining` or `stopped`."""
-        await self._db.fetch_all(sql("sign_off"), {"worker_id": worker_id, "state": state})
+        await self._transport.call("sign_off", {"worker_id": worker_id, "state": state})
 
     async def rescue(self, *, limit: int) -> RescueResult:
         """Take tasks back from dead workers; see the SQL function for who counts as dead."""
-        statuses = [row[2] for row in await self._db.fetch_all(sql("rescue"), {"limit": limit})]
+        statuses = [row[2] for row in await self._transport.call("rescue", {"limit": limit})]
         return RescueResult(
             retried=statuses.count("pending"),
             failed=statuses.count("failed"),
@@ -91,25 +91,25 @@ class Fleet:
 
     async def stage(self, *, limit: int) -> StageResult:
         """Move tasks whose `run_at` has come into their lanes."""
-        ((staged, next_due_s),) = await self._db.fetch_all(sql("stage"), {"limit": limit})
+        ((staged, next_due_s),) = await self._transport.call("stage", {"limit": limit})
         return StageResult(staged, next_due_s)
 
     async def fail_unknown_kinds(self, *, grace_s: float, limit: int) -> list[tuple[UUID, str]]:
         """Fail tasks whose kind nobody ever offered, once `grace_s` seconds old; returns their ids and kinds."""
-        rows = await self._db.fetch_all(sql("fail_unknown_kinds"), {"grace_s": grace_s, "limit": limit})
+        rows = await self._transport.call("fail_unknown_kinds", {"grace_s": grace_s, "limit": limit})
         return [(row[0], row[1]) for row in rows]
 
     async def expire_questions(self, *, limit: int) -> int:
         """Close questions whose time is up; returns how many."""
-        closed: int = await self._db.fetch_value(sql("expire_questions"), {"limit": limit})
-        return closed
+        ((closed,),) = await self._transport.call("expire_questions", {"limit": limit})
+        return int(closed)
 
     async def oldest_pending_s(self, kinds: Sequence[str]) -> float:
         """Return for how many seconds the longest waiting task of these kinds has been due; 0 when none is."""
-        age_s: float = await self._db.fetch_value(sql("oldest_pending"), {"kinds": list(kinds)})
-        return age_s
+        ((age_s,),) = await self._transport.call("oldest_pending", {"kinds": TextArray(kinds)})
+        return float(age_s)
 
     async def prune(self, *, retention_s: float, limit: int) -> int:
         """Delete tasks that ended more than `retention_s` seconds ago; returns how many."""
-        pruned: int = await self._db.fetch_value(sql("prune"), {"retention_s": retention_s, "limit": limit})
-        return pruned
+        ((pruned,),) = await self._transport.call("prune", {"retention_s": retention_s, "limit": limit})
+        return int(pruned)

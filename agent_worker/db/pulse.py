@@ -7,7 +7,7 @@ from uuid import UUID
 
 import psycopg
 
-from agent_worker.db.connection import complete_conninfo, describe_target, translated
+from agent_worker.db.connection import complete_conninfo, describe_target, translated, with_role
 from agent_worker.db.queries import sql
 
 
@@ -15,7 +15,7 @@ class Pulse:
     """One connection that updates one worker's row, and comes back by itself after a loss."""
 
     def __init__(self, conninfo: str, worker_id: UUID) -> None:
-        self._conninfo = complete_conninfo(conninfo)
+        self._conninfo = with_role(complete_conninfo(conninfo), "heartbeat")
         self._target = describe_target(self._conninfo)
         self._worker_id = worker_id
         self._conn: psycopg.Connection[tuple[Any, ...]] | None = None
@@ -32,7 +32,7 @@ class Pulse:
         with translated(self._target):
             try:
                 if self._conn is None:
-                    self._conn = psycopg.connect(self._conninfo, autocommit=True)
+                    self._conn = psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=None)
                 params = {"worker_id": self._worker_id, "in_flight": in_flight}
                 row = self._conn.execute(sql("heartbeat"), params).fetchone()
             except psycopg.Error:

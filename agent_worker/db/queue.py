@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
-from agent_worker.db.connection import Connection, Database
-from agent_worker.db.queries import sql
+from agent_worker.db.arrays import BigintArray, DoubleArray, IntArray, TextArray, UuidArray
+from agent_worker.db.transport import Transport
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
 from agent_worker.domain.lanes import Span
@@ -55,7 +55,7 @@ class Batch:
     progress: dict[Lease, JsonObject] = field(default_factory=dict)
     finals: list[Final] = field(default_factory=list)
     retries: list[tuple[Lease, float]] = field(default_factory=list)
-    releases: list[Lease] = field(default_factory=list)
+    releases: list[tuple[Lease, float]] = field(default_factory=list)
     parks: list[tuple[Lease, Question]] = field(default_factory=list)
 
     def leases(self) -> set[Lease]:
@@ -67,7 +67,7 @@ class Batch:
             *self.progress,
             *(final.lease for final in self.finals),
             *(lease for lease, _ in self.retries),
-            *self.releases,
+            *(lease for lease, _ in self.releases),
             *(lease for lease, _ in self.parks),
         }
 
@@ -80,7 +80,7 @@ class Batch:
             progress={lease: self.progress[lease]} if lease in self.progress else {},
             finals=[final for final in self.finals if final.lease == lease],
             retries=[item for item in self.retries if item[0] == lease],
-            releases=[item for item in self.releases if item == lease],
+            releases=[item for item in self.releases if item[0] == lease],
             parks=[item for item in self.parks if item[0] == lease],
         )
 
@@ -101,23 +101,25 @@ class Batch:
 class Queue:
     """The queue through the eyes of one worker. Every write names the worker's lease and is fenced by it."""
 
-    def __init__(self, db: Database, worker_id: UUID) -> None:
-        self._db = db
+    def __init__(self, transport: Transport, worker_id: UUID) -> None:
+        self._transport = transport
         self.worker_id = worker_id
 
     async def claim(self, spans: Sequence[Span], limit: int) -> list[Task]:
         """Take up to `limit` due tasks, span after span; two workers never hold one task."""
-        rows = await self._db.fetch_all(
-            sql("claim"),
+        rows = await self._transport.call(
+            "claim",
             {
                 "worker_id": self.worker_id,
-                "kinds": [span.kind for span in spans],
-                "priorities": [span.priority for span in spans],
-                "low_tenants": [span.low[0] for span in spans],
-                "low_seqs": [span.low[1] for span in spans],
-                "high_tenants": [span.high[0] for span in spans],
-                "high_seqs": [span.high[1] for span in spans],
-                "quotas": [span.quota for span in spans],
+                "kinds": TextArray(span.kind for span in spans),
+                "priorities": IntArray(span.priority for span in spans),
+                "low_enterprises": TextArray(span.low[0] for span in spans),
+                "low_users": UuidArray(span.low[1] for span in spans),
+                "low_seqs": BigintArray(span.low[2] for span in spans),
+                "high_enterprises": TextArray(span.high[0] for span in spans),
+                "high_users": UuidArray(span.high[1] for span in spans),
+                "high_seqs": BigintArray(span.high[2] for span in spans),
+                "quotas": IntArray(span.quota for span in spans),
                 "limit": limit,
             },
         )
@@ -130,29 +132,28 @@ class Queue:
             DatabaseUnavailable: Nothing, or with a cut connection perhaps all, was written; write it again.
             psycopg.Error: A value does not fit the database (see `agent_worker.worker.recorder`).
         """
-        async with self._db.connection() as conn:
-            if batch.is_one_statement:
-                return await self._write(conn, batch)
-            async with conn.transaction():
-                return await self._write(conn, batch)
+        if batch.is_one_statement:
+            return await self._write(self._transport, batch)
+        async with self._transport.together() as calls:
+            return await self._write(calls, batch)
 
-    async def _write(self, conn: Connection, batch: Batch) -> set[Lease]:
+    async def _write(self, calls: Transport, batch: Batch) -> set[Lease]:
         lost: set[Lease] = set()
         if batch.events:
             events = sorted(batch.events, key=lambda said: said.lease.task_id)
             lost |= await self._fenced(
-                conn,
+                calls,
                 "append_events",
                 [said.lease for said in events],
-                seqs=[said.seq for said in events],
-                types=[said.event.type for said in events],
-                data=[dump_json(said.event.data) for said in events],
+                seqs=IntArray(said.seq for said in events),
+                types=TextArray(said.event.type for said in events),
+                data=TextArray(dump_json(said.event.data) for said in events),
             )
         for lease, checkpoint in batch.checkpoints:
-            await self._single(conn, "save_checkpoint", lease, lost, **_checkpoint_params(checkpoint))
+            await self._single(calls, "save_checkpoint", lease, lost, **_checkpoint_params(checkpoint))
         for child in batch.children:
             await self._single(
-                conn,
+                calls,
                 "spawn",
                 child.lease,
                 lost,
@@ -163,95 +164,90 @@ class Queue:
             )
         if batch.progress:
             leases = sorted(batch.progress, key=_by_task)
-            values = [dump_json(batch.progress[lease]) for lease in leases]
-            lost |= await self._fenced(conn, "report_progress", leases, progress=values)
+            values = TextArray(dump_json(batch.progress[lease]) for lease in leases)
+            lost |= await self._fenced(calls, "report_progress", leases, progress=values)
         if batch.finals:
-            finals = sorted(batch.finals, key=lambda final: final.lease.task_id)
+            finals = sorted(batch.finals, key=_final_by_task)
             leases = [final.lease for final in finals]
             unwritten = await self._fenced(
-                conn,
+                calls,
                 "finish",
                 leases,
-                statuses=[final.status.value for final in finals],
-                responses=[final.response for final in finals],
+                statuses=TextArray(final.status for final in finals),
+                responses=TextArray(final.response for final in finals),
             )
             # Sent again after a cut connection, events of a finished task are refused though its outcome stands.
-            lost = (lost - set(leases)) | unwritten
+            lost = (lost.difference(leases) if lost else lost) | unwritten
         if batch.retries:
             retries = sorted(batch.retries, key=lambda item: item[0].task_id)
             leases = [lease for lease, _ in retries]
-            lost |= await self._fenced(conn, "retry", leases, delays_s=[delay_s for _, delay_s in retries])
+            delays_s = DoubleArray(delay_s for _, delay_s in retries)
+            lost |= await self._fenced(calls, "retry", leases, delays_s=delays_s)
         if batch.releases:
-            lost |= await self._fenced(conn, "release", sorted(batch.releases, key=_by_task))
+            releases = sorted(batch.releases, key=lambda item: item[0].task_id)
+            leases = [lease for lease, _ in releases]
+            delays_s = DoubleArray(delay_s for _, delay_s in releases)
+            lost |= await self._fenced(calls, "release", leases, delays_s=delays_s)
         for lease, question in batch.parks:
-            await self._single(conn, "park", lease, lost, **_question_params(question))
+            await self._single(calls, "park", lease, lost, **_question_params(question))
         return lost
 
     async def _fenced(
-        self, conn: Connection, name: str, leases: Sequence[Lease], **columns: object
+        self, calls: Transport, name: LiteralString, leases: Sequence[Lease], **columns: object
     ) -> set[Lease]:
         params: dict[str, object] = {
             "worker_id": self.worker_id,
-            "ids": [lease.task_id for lease in leases],
-            "attempts": [lease.attempt for lease in leases],
+            "ids": UuidArray(lease.task_id for lease in leases),
+            "attempts": IntArray(lease.attempt for lease in leases),
             **columns,
         }
-        cursor = await conn.execute(sql(name), params)
-        written: Collection[UUID] = {row[0] for row in await cursor.fetchall()}
-        return {lease for lease in leases if lease.task_id not in written}
+        lost = {row[0] for row in await calls.call(name, params)}
+        return {lease for lease in leases if lease.task_id in lost} if lost else set()
 
     async def _single(
-        self, conn: Connection, name: str, lease: Lease, lost: set[Lease], **columns: object
+        self, calls: Transport, name: LiteralString, lease: Lease, lost: set[Lease], **columns: object
     ) -> None:
         params = {"worker_id": self.worker_id, "task_id": lease.task_id, "attempt": lease.attempt, **columns}
-        cursor = await conn.execute(sql(name), params)
-        row = await cursor.fetchone()
-        if row is None or not row[0]:
+        rows = await calls.call(name, params)
+        if not rows or not rows[0][0]:
             lost.add(lease)
 
     async def load_checkpoints(self, task_id: UUID) -> dict[str, Checkpoint]:
         """Return everything the task remembers, by key."""
-        rows = await self._db.fetch_all(sql("load_checkpoints"), {"task_id": task_id})
+        rows = await self._transport.call("load_checkpoints", {"task_id": task_id})
         return {key: Checkpoint(key, Call(call), value, is_done) for key, call, value, is_done in rows}
 
     async def last_event_seq(self, task_id: UUID) -> int:
         """Return the number of the last event in the task's stream; 0 when it has said nothing yet."""
-        seq: int = await self._db.fetch_value(sql("last_event_seq"), {"task_id": task_id})
-        return seq
+        ((seq,),) = await self._transport.call("last_event_seq", {"task_id": task_id})
+        return int(seq)
 
     async def held(self) -> list[Lease]:
         """Return what this worker holds, as the database sees it."""
-        rows = await self._db.fetch_all(sql("held_tasks"), {"worker_id": self.worker_id})
+        rows = await self._transport.call("held_tasks", {"worker_id": self.worker_id})
         return [Lease(task_id, attempt, self.worker_id) for task_id, attempt in rows]
 
     async def cancel_requests(self) -> list[UUID]:
         """Return the tasks this worker holds that somebody asked to cancel."""
-        ids: list[UUID] = await self._db.fetch_value(sql("cancel_requests"), {"worker_id": self.worker_id})
-        return ids
+        ((ids,),) = await self._transport.call("cancel_requests", {"worker_id": self.worker_id})
+        return list(ids)
 
 
-def _by_task(lease: Lease) -> UUID:
-    return lease.task_id
+def _final_by_task(final: Final) -> int:
+    return final.lease.task_id.int
+
+
+def _by_task(lease: Lease) -> int:
+    return lease.task_id.int
+
+
+_RESUMES: dict[str | None, Resume] = {None: Resume.FRESH, **{resume.value: resume for resume in Resume}}
 
 
 def _task(row: tuple[Any, ...]) -> Task:
-    return Task(
-        id=row[0],
-        kind=row[1],
-        request_payload=row[2],
-        attempt=row[3],
-        max_attempts=row[4],
-        priority=row[5],
-        user_id=row[6],
-        enterprise_id=row[7],
-        parent_id=row[8],
-        timeout_s=row[9],
-        resume=Resume(row[10]) if row[10] else Resume.FRESH,
-        created_at=row[11],
-        started_at=row[12],
-        waited_s=row[13],
-        seq=row[14],
-    )
+    """Make a task of a row of claim(), whose columns have the order of the fields."""
+    fields = (*row[:12], _RESUMES[row[12]], *row[13:])
+    return Task._make(fields)
 
 
 def _checkpoint_params(checkpoint: Checkpoint) -> dict[str, JsonValue]:

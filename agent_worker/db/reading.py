@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, LiteralString, TypeAlias
+from typing import LiteralString
 
-from agent_worker.db.connection import Connection, Database, Params
+from agent_worker.db.connection import Connection, Database
 from agent_worker.db.queries import sql
-
-Rows: TypeAlias = list[tuple[Any, ...]]
+from agent_worker.db.transport import Params, Rows
 
 
 class Reader:

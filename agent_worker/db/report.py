@@ -28,16 +28,17 @@ class Report:
     async def status(self) -> FleetStatus:
         """Return the fleet at this moment, by the database's clock."""
         queued = await self._db.fetch_all(sql("status_pending"))
+        ((scheduled, postponed, postponed_s),) = await self._db.fetch_all(sql("status_scheduled"))
         held = {"grace_s": OVERDUE_GRACE_S, "limit": 20}
-        ((scheduled, waiting, processing, orphaned, overdue),) = await self._db.fetch_all(
-            sql("status_held"), held
-        )
+        ((waiting, processing, orphaned, overdue),) = await self._db.fetch_all(sql("status_held"), held)
         stuck = await self._db.fetch_all(sql("status_stuck"), held) if orphaned or overdue else []
         (recent,) = await self._db.fetch_all(sql("status_recent"), {"look_back": self._look_back})
         workers = await self._db.fetch_all(sql("status_workers"))
         return FleetStatus(
             queued=tuple(QueuedKind(*row) for row in queued),
             scheduled=scheduled,
+            postponed=postponed,
+            postponed_s=postponed_s,
             processing=processing,
             waiting=waiting,
             orphaned=orphaned,

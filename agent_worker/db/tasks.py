@@ -36,6 +36,7 @@ class TaskFilter:
     """Which tasks to list; None and an empty tuple let all pass.
 
     Attributes:
+        code: `response_payload.code`; only tasks that failed or were cancelled have one.
         since: Last change at or after this time.
         tenant: `enterprise_id`.
         limit: Most rows.
@@ -45,6 +46,7 @@ class TaskFilter:
 
     statuses: tuple[TaskStatus, ...] = ()
     kind: str | None = None
+    code: str | None = None
     since: datetime | None = None
     tenant: str | None = None
     limit: int = 50
@@ -117,8 +119,11 @@ class Tasks:
     async def list_newest(self, wanted: TaskFilter) -> TaskList:
         """Return tasks by last change, newest first, without reading all of the history."""
         params = {
-            "statuses": [status.value for status in wanted.statuses or TaskStatus],
+            "statuses": [
+                status.value for status in wanted.statuses or TaskStatus if _may_have(status, wanted.code)
+            ],
             "kind": wanted.kind,
+            "code": wanted.code,
             "since": wanted.since,
             "tenant": wanted.tenant,
             "limit": wanted.limit,
@@ -172,6 +177,10 @@ class Tasks:
         rows = await self._db.fetch_all(query, {"ids": list(task_ids)})
         changes = {row[0]: Change(row[0], TaskStatus(row[1]), TaskStatus(row[2])) for row in rows}
         return [changes.get(task_id, Change(task_id, None, None)) for task_id in task_ids]
+
+
+def _may_have(status: TaskStatus, code: str | None) -> bool:
+    return code is None or status in {TaskStatus.FAILED, TaskStatus.CANCELLED}
 
 
 def _duplicate_rule(exc: pg.UniqueViolation) -> str:

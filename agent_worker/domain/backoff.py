@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent_worker.domain.errors import ProcessorError
-from agent_worker.domain.outcome import Failed, Retry
+from agent_worker.domain.errors import ProcessorError, ProviderPaused
+from agent_worker.domain.outcome import Failed, Release, Retry
+
+MIN_POSTPONE_S = 1.0
+"""A task that came back sooner would keep the queue busy with nothing but itself."""
+MAX_POSTPONE_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,17 @@ class Backoff:
 
 def after_failure(
     error: ProcessorError, *, attempt: int, max_attempts: int, backoff: Backoff, roll: float
-) -> Retry | Failed:
+) -> Retry | Failed | Release:
     """Decide what follows a failed attempt.
+
+    A paused provider is no fault of the task's: it is postponed and the attempt is not used up, be it the last one.
 
     A `Retry-After` from upstream is a floor: the jitter comes on top, so that a fleet told to wait ten
     seconds does not come back as one.
     """
+    if isinstance(error, ProviderPaused):
+        delay_s = min(max(error.retry_after_s or 0.0, MIN_POSTPONE_S), MAX_POSTPONE_S)
+        return Release(delay_s, message=str(error), code=error.code)
     if not error.retryable or attempt >= max_attempts:
         return Failed(message=str(error), code=error.code, retryable=error.retryable)
     delay_s = backoff.delay_s(attempt, roll=roll) + (error.retry_after_s or 0.0)

@@ -2,13 +2,16 @@
 
 ```
 AgentWorkerError
-├── TaskRefused        the row breaks a rule of the table; the message names the rule
-│   └── DuplicateTask  an unfinished task has this dedupe_key, or any task this id
-├── TaskNotFound       no such task or question, or a shortened id that fits several
-├── QuestionClosed     the question was answered, withdrawn, or is out of time
-├── TaskFailed         the awaited task ended without an answer: `code`, `retryable`, `result`
-│   └── TaskCancelled  … because somebody stopped it
-└── WaitTimeout        the task has not ended in time (a TimeoutError, too); it goes on
+├── TaskRefused            the row breaks a rule of the table; the message names the rule
+│   ├── DuplicateTask      an unfinished task has this dedupe_key, or any task this id
+│   ├── InvalidSchedule    the cron expression or the time zone means nothing
+│   └── DuplicateSchedule  a schedule has this name
+├── ScheduleNotFound       no schedule has this name
+├── TaskNotFound           no such task or question, or a shortened id that fits several
+├── QuestionClosed         the question was answered, withdrawn, or is out of time
+├── TaskFailed             the awaited task ended without an answer: `code`, `retryable`, `result`
+│   └── TaskCancelled      … because somebody stopped it
+└── WaitTimeout            the task has not ended in time (a TimeoutError, too); it goes on
 ```
 """
 
@@ -40,6 +43,18 @@ class DuplicateTask(TaskRefused):
         hint = f"it is {task_id}; wait for that one" if task_id else "it has ended by now; send yours again"
         super().__init__(rule, hint=hint)
         self.task_id = task_id
+
+
+class InvalidSchedule(TaskRefused):
+    """The cron expression or the time zone of a schedule means nothing."""
+
+
+class DuplicateSchedule(TaskRefused):
+    """A schedule has this name."""
+
+
+class ScheduleNotFound(AgentWorkerError):
+    """No schedule has this name."""
 
 
 class TaskNotFound(AgentWorkerError):

@@ -11,6 +11,7 @@ AgentWorkerError
     ├── InvalidPayload        the request cannot be processed; names the JSON path
     ├── UnknownProcessor      no processor of that kind
     ├── UpstreamError         a model provider or tool refused or broke
+    │   └── ProviderPaused    it is overloaded, so nobody asks it for a while
     ├── Unstorable            a value of the task does not fit the database
     └── Cancelled             somebody asked for the task to stop
 ```
@@ -19,6 +20,9 @@ AgentWorkerError
 """
 
 from __future__ import annotations
+
+PROVIDER_PAUSED = "provider_paused"
+"""Code of an attempt that was postponed and not used up; never of a task's end."""
 
 
 class AgentWorkerError(Exception):
@@ -102,6 +106,7 @@ class UpstreamError(ProcessorError):
         provider: Short name as in a model id: `openai`, `local`, `anthropic`.
         status: HTTP status, or None when no answer came (timeout, connection refused, cut stream).
         retry_after_s: What the provider asked for, in seconds.
+        code: Name for clients; None derives it from the status.
     """
 
     def __init__(
@@ -111,15 +116,31 @@ class UpstreamError(ProcessorError):
         provider: str,
         status: int | None = None,
         retry_after_s: float | None = None,
+        code: str | None = None,
     ) -> None:
         super().__init__(
             message,
-            code=upstream_code(status),
+            code=upstream_code(status) if code is None else code,
             retryable=is_transient_status(status),
             retry_after_s=retry_after_s,
         )
         self.provider = provider
         self.status = status
+
+
+class ProviderPaused(UpstreamError):
+    """A provider is overloaded, so it is left alone for a while.
+
+    The attempt ends at once and is not used up; the task comes back after `retry_after_s` seconds, however often.
+
+    Args:
+        message: What is paused and why, in one sentence.
+        provider: Short name as in a model id.
+        retry_after_s: When to come back, 1 second to a day; taken as it is, so spread it when many tasks wait.
+    """
+
+    def __init__(self, message: str, *, provider: str, retry_after_s: float) -> None:
+        super().__init__(message, provider=provider, retry_after_s=retry_after_s, code=PROVIDER_PAUSED)
 
 
 class Unstorable(ProcessorError):

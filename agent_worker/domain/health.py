@@ -118,6 +118,8 @@ class FleetStatus(Record):
     Attributes:
         queued: Due tasks that wait for a worker, by kind.
         scheduled: Pending tasks whose time has not come: `run_at`, or the wait before another attempt.
+        postponed: Those of the scheduled that wait because a provider is paused.
+        postponed_s: Seconds since the first of them was inserted.
         processing: Tasks that a worker holds.
         waiting: Tasks parked for a person, a client tool or a child.
         orphaned: Tasks whose holder is gone; any living worker takes them back.
@@ -128,6 +130,8 @@ class FleetStatus(Record):
 
     queued: tuple[QueuedKind, ...] = ()
     scheduled: int = 0
+    postponed: int = 0
+    postponed_s: float = 0.0
     processing: int = 0
     waiting: int = 0
     orphaned: int = 0
@@ -178,12 +182,13 @@ class Diagnosis(Record):
 
 
 def diagnose(status: FleetStatus) -> Diagnosis:
-    """Say what is wrong, worst first: nobody works, nobody offers a kind, tasks are stuck, most tasks fail."""
+    """Say what is wrong, worst first: nobody works, nobody offers a kind, tasks are stuck or put off, most fail."""
     return (
         _nobody_works(status)
         or _nobody_offers(status)
         or _held_by_the_dead(status)
         or _past_their_limit(status)
+        or _put_off(status)
         or _not_taken(status)
         or _most_fail(status)
         or Diagnosis(healthy=True, sentence=f"healthy · {_figures(status)}")
@@ -238,6 +243,17 @@ def _past_their_limit(status: FleetStatus) -> Diagnosis | None:
         command=f"agent-worker tasks show {first.id}"
         if first
         else "agent-worker tasks list --status processing",
+    )
+
+
+def _put_off(status: FleetStatus) -> Diagnosis | None:
+    if not status.postponed or status.postponed_s < STARVING_S:
+        return None
+    return Diagnosis(
+        healthy=False,
+        sentence=f"{_tasks(status.postponed)} waiting for an overloaded provider (oldest {age(status.postponed_s)})"
+        " · they go on by themselves",
+        command="agent-worker tasks list --status pending",
     )
 
 

@@ -18,6 +18,8 @@ JsonObject: TypeAlias = Mapping[str, JsonValue]
 # \u0000 and lone surrogates as json.dumps(ensure_ascii=True) writes them; an even run of backslashes
 # before the u means that the text itself holds a backslash, so the run is matched and looked at.
 _UNSTORABLE = re.compile(r"(\\+)u(0000|d[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|d[89a-f][0-9a-f]{2})")
+# json.dumps would make an encoder for each call.
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _REPLACEMENT = "\\ufffd"
 
 
@@ -30,7 +32,7 @@ def dump_json(value: JsonValue) -> str:
         ValueError: A number is NaN or infinite, or the structure refers to itself.
         TypeError: Something in it has no JSON form.
     """
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    text = _encode(value)
     if "\\u0000" in text or "\\ud" in text:
         return _UNSTORABLE.sub(_mend, text)
     return text

@@ -56,7 +56,17 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The worker is shutting down; the task goes back to pending and the attempt is not used up."""
+    """The task goes back to pending and the attempt is not used up.
+
+    Attributes:
+        delay_s: Seconds until it is due again.
+        message: Why it is postponed; empty when the worker shuts down.
+        code: The same as a name.
+    """
+
+    delay_s: float = 0.0
+    message: str = ""
+    code: str = ""
 
 
 Outcome: TypeAlias = Completed | Failed | Retry | Cancel | Park | Release

@@ -66,7 +66,7 @@ class TaskContext(Protocol):
 
     @property
     def resume(self) -> Resume:
-        """Why this attempt runs: fresh, retry, rescued or answered."""
+        """Why this attempt runs: fresh, retry, rescued, postponed or answered."""
         ...
 
     @property

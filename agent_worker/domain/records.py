@@ -223,3 +223,56 @@ class Question(Record):
     expires_at: datetime | None
     created_at: datetime
     responded_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSchedule:
+    """A schedule to write.
+
+    Attributes:
+        name: Unique, 1 to 255 characters.
+        cron: Five fields, or a word such as `@daily`.
+        timezone: IANA name in which `cron` is read.
+
+    The others are what each of its tasks gets; see `NewTask`.
+    """
+
+    name: str
+    cron: str
+    timezone: str = "UTC"
+    kind: str = "chat"
+    request_payload: JsonObject = field(default_factory=dict)
+    priority: int = 0
+    enterprise_id: str | None = None
+    user_id: UUID | None = None
+    timeout_s: int | None = None
+    max_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule(Record):
+    """Everything a schedule's row says.
+
+    Attributes:
+        next_fire_at: The next slot; None until a worker has worked it out, and for one that rests.
+        last_slot: The newest slot that fired.
+        last_task_id: Its task, which may have been pruned since.
+        error: Why it does not fire, or why its last slot did not.
+    """
+
+    name: str
+    cron: str
+    timezone: str
+    kind: str
+    request_payload: JsonObject
+    priority: int
+    enterprise_id: str | None
+    user_id: UUID | None
+    timeout_s: int | None
+    max_attempts: int
+    enabled: bool
+    created_at: datetime
+    next_fire_at: datetime | None
+    last_slot: datetime | None
+    last_task_id: UUID | None
+    error: str | None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from pydantic import SecretStr
 
 from agent_worker.domain.chat import ChatModel
+from agent_worker.domain.circuit import BreakerPolicy
 from agent_worker.domain.errors import ProcessorError
 from agent_worker.llm import langchain, local
+from agent_worker.llm.breaker import Breaker, GuardedChat
 from agent_worker.llm.echo import ECHO_ID, EchoChat
 from agent_worker.llm.openai import OpenAIChat
 from agent_worker.llm.openai_access import DEFAULT_TIMEOUTS, OPENAI_URL, OpenAIAccess, Timeouts
@@ -24,7 +28,8 @@ _NO_KEY = SecretStr("none")
 class Models:
     """Makes chat models by id and keeps them, with their connections, until `close`.
 
-    Every model but `echo` tries transient refusals again before its first piece of text (`retry.py`).
+    Every model but `echo` tries transient refusals again before its first piece of text (`retry.py`), and is left alone
+    for a while when it is overloaded (`breaker.py`).
 
     Args:
         default: Id of the model for tasks that name none; None lets `default_reason`'s rule choose.
@@ -33,6 +38,8 @@ class Models:
         data_dir: This product's directory for files; used by the local model only.
         timeouts: Limits of one request.
         retry: How often and how long transient refusals are tried again.
+        breaker: When an overloaded model is left alone, and for how long.
+        on_pause: Called with the provider each time a model is.
 
     Example:
         ```python
@@ -52,12 +59,18 @@ class Models:
         data_dir: Path,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        breaker: BreakerPolicy = BreakerPolicy(),  # noqa: B008 - frozen
+        on_pause: Callable[[str], None] = lambda _provider: None,
     ) -> None:
         self._openai = _openai_access(openai_api_key, openai_base_url, timeouts)
         self._local: local.LocalChat | None = None
         self._data_dir = data_dir
         self._timeouts = timeouts
         self._retry = retry
+        self._breaker_policy = breaker
+        self._on_pause = on_pause
+        # A breaker lives as long as its model, in the cache or in a running attempt.
+        self._breakers: WeakValueDictionary[str, Breaker] = WeakValueDictionary()
         self._default_id, self._default_reason = _choose(default, self._openai)
         # Bounded, since a task may name any model; what is dropped holds no connection of its own.
         self._cached = lru_cache(maxsize=128)(self._make)
@@ -71,6 +84,13 @@ class Models:
     def default_reason(self) -> str:
         """Why it is that one, as a sentence: configured, else OpenAI if reachable, else local, else echo."""
         return self._default_reason
+
+    @property
+    def open_breakers(self) -> int:
+        """How many models are left alone because they are overloaded; may be read from any thread."""
+        # Copied first, as models come and go meanwhile.
+        breakers = [reference() for reference in self._breakers.valuerefs()]
+        return sum(breaker is not None and breaker.is_open for breaker in breakers)
 
     def get(self, name: str | None = None) -> ChatModel:
         """Return the model `provider/model`, the default for None. Nothing is imported or connected yet.
@@ -91,7 +111,13 @@ class Models:
     def _make(self, model_id: str) -> ChatModel:
         if model_id == ECHO_ID:
             return EchoChat()
-        return RetryingChat(self._make_provider(model_id), self._retry)
+        model = self._make_provider(model_id)
+        breaker = self._breakers.setdefault(
+            model_id, Breaker(model_id, self._breaker_policy, on_pause=self._on_pause)
+        )
+        return RetryingChat(
+            GuardedChat(model, breaker), self._retry, sleep=breaker.wait, is_paused=lambda: breaker.is_open
+        )
 
     def _make_provider(self, model_id: str) -> ChatModel:
         provider, _, model = model_id.partition("/")

@@ -15,7 +15,7 @@ import structlog
 import tenacity
 
 from agent_worker.domain.chat import ChatChunk, ChatModel, ChatRequest
-from agent_worker.domain.errors import UpstreamError
+from agent_worker.domain.errors import ProviderPaused, UpstreamError
 
 logger = structlog.get_logger(__name__)
 
@@ -41,7 +41,8 @@ class RetryingChat:
     Args:
         model: The model itself.
         policy: How often and how long.
-        sleep: Waits that many seconds; tests pass their own.
+        sleep: Waits that many seconds; may raise `ProviderPaused` to end the wait.
+        is_paused: Whether the model is left alone from now on, so that the last error goes up instead of a wait.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class RetryingChat:
         policy: RetryPolicy = RetryPolicy(),
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        is_paused: Callable[[], bool] = lambda: False,
     ) -> None:
         self._model = model
         self._policy = policy
         self._sleep = sleep
+        self._is_paused = is_paused
 
     @property
     def id(self) -> str:
@@ -65,6 +68,7 @@ class RetryingChat:
 
         Raises:
             UpstreamError: Permanent, or transient in the last try, or after the first piece of text.
+            ProviderPaused: The model is paused; at once, and in the middle of a wait.
         """
         opened: _Opened = await self._retrying()(self._open, request)
         async with aclosing(opened.rest) as rest:
@@ -82,13 +86,18 @@ class RetryingChat:
         error = _upstream_error(state)
         return jitter_s if error is None or error.retry_after_s is None else jitter_s + error.retry_after_s
 
+    def _is_worth_a_try(self, error: BaseException) -> bool:
+        if not isinstance(error, UpstreamError) or isinstance(error, ProviderPaused):
+            return False
+        return error.retryable and not self._is_paused()
+
     def _retrying(self) -> tenacity.AsyncRetrying:
         return tenacity.AsyncRetrying(
             sleep=self._sleep,
             stop=tenacity.stop_after_attempt(self._policy.tries)
             | tenacity.stop_before_delay(self._policy.total_s),
             wait=self._wait_s,
-            retry=tenacity.retry_if_exception(lambda e: isinstance(e, UpstreamError) and e.retryable),
+            retry=tenacity.retry_if_exception(self._is_worth_a_try),
             before_sleep=_log,
             reraise=True,
         )

@@ -158,6 +158,8 @@ class TaskLog:
                 logger.info("task.cancelled", **facts)
             case Park(question):
                 logger.info("task.parked", **facts, waits_for=question.call.value)
+            case Release(delay_s, message, code) if delay_s:
+                logger.info("task.postponed", **facts, code=code, error=message, retry_in_s=round(delay_s, 2))
             case Release():
                 logger.info("task.released", **facts)
             case None:

@@ -27,9 +27,11 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tasks_retried": ("Attempts failed and repeated.", ("kind", "code")),
     "tasks_cancelled": ("Tasks cancelled while they ran.", ("kind",)),
     "tasks_released": ("Tasks given back at shutdown.", ("kind",)),
+    "tasks_postponed": ("Attempts ended unused because a provider is paused.", ("kind",)),
     "tasks_parked": ("Attempts ended to wait for an answer.", ("kind",)),
     "tasks_fenced": ("Outcomes dropped because the task had moved on.", ("kind",)),
     "tasks_rescued": ("Tasks taken back from dead workers.", ("outcome",)),
+    "provider_pauses": ("Times an overloaded model was left alone for a while.", ("provider",)),
 }
 """Names without the prefix `agent_worker_` and the suffix `_total`, with help text and labels."""
 
@@ -94,8 +96,8 @@ class Metrics(Collector):
                 self._counts["tasks_cancelled", kind] += 1
             case Park():
                 self._counts["tasks_parked", kind] += 1
-            case Release():
-                self._counts["tasks_released", kind] += 1
+            case Release(delay_s=delay_s):
+                self._counts["tasks_postponed" if delay_s else "tasks_released", kind] += 1
         self._durations[kind].observe(ran_s)
 
     def fenced(self, kind: str) -> None:
@@ -106,6 +108,10 @@ class Metrics(Collector):
         """Count tasks taken back from dead workers."""
         for outcome, count in (("retried", retried), ("failed", failed), ("cancelled", cancelled)):
             self._counts["tasks_rescued", outcome] += count
+
+    def provider_paused(self, provider: str) -> None:
+        """Count that a model of this provider is paused."""
+        self._counts["provider_pauses", provider] += 1
 
     def count(self, name: str, *labels: str) -> int:
         """Return a counter's value; labels in the order of `COUNTERS`."""

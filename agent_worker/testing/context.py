@@ -127,7 +127,7 @@ class FakeContext:
     ) -> FakeContext:
         """Return the context of the next attempt: the same task, memory and answers, and those given now."""
         ctx = FakeContext(
-            replace(self.task, attempt=self.task.attempt + 1, resume=resume),
+            self.task._replace(attempt=self.task.attempt + 1, resume=resume),
             models=self._models,
             human={**self._human, **(human or {})},
             client={**self._client, **(client or {})},

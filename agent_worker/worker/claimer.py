@@ -1,4 +1,7 @@
-"""Take tasks when there are free slots: at a ring, when a slot frees and more is waiting, and every few seconds anyway."""
+"""Take tasks when there are free slots: at a ring, when a slot frees and more is waiting, and every few seconds anyway.
+
+A claim takes half of the slots at most, so that while these tasks run the next are on their way.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from agent_worker.db.queue import Batch, Queue
 from agent_worker.domain.lanes import LaneBook
 from agent_worker.domain.task import Task
 from agent_worker.worker.loop import Loop
+from agent_worker.worker.watch import Watch
 
 logger = structlog.get_logger(__name__)
 
@@ -33,7 +37,9 @@ class Claimer(Loop[int]):
 
     Args:
         queue: Where tasks live.
+        watch: Who looks out for new tasks.
         kinds: Kinds this worker offers.
+        slots: Most attempts at once.
         free_slots: How many attempts may start now.
         dispatch: Starts an attempt; returns at once.
         is_known: Whether this worker runs or has yet to record a task.
@@ -48,8 +54,10 @@ class Claimer(Loop[int]):
     def __init__(
         self,
         queue: Queue,
+        watch: Watch,
         *,
         kinds: Sequence[str],
+        slots: int,
         free_slots: Callable[[], int],
         dispatch: Callable[[Task], None],
         is_known: Callable[[UUID], bool],
@@ -58,6 +66,10 @@ class Claimer(Loop[int]):
     ) -> None:
         super().__init__(interval_s=interval_s)
         self._queue = queue
+        self.watch = watch
+        self._batch = -(-slots // 2)
+        self._pause_s = interval_s
+        self._is_offered_watch = False
         self._book = LaneBook(kinds, PRIORITIES)
         self._next_sweep = 0.0
         self._free_slots = free_slots
@@ -70,30 +82,39 @@ class Claimer(Loop[int]):
 
     async def run_once(self) -> int:
         """Claim once; returns how many tasks were taken."""
-        async with self._turn:
-            return await self._claim()
-
-    async def _claim(self) -> int:
         if self._lost_an_answer:
-            await self._give_back_strangers()
-        limit = self._free_slots()
+            async with self._turn:
+                await self._give_back_strangers()
+        if self._is_offered_watch:
+            self._is_offered_watch = False
+            if not await self.watch.take() and not self._more_waits:
+                return 0
+        limit = min(self._free_slots(), self._batch)
         if limit <= 0:
             self._more_waits = True
+            self.watch.leave()
             return 0
         now = time.monotonic()
         is_sweep = now >= self._next_sweep
         spans = self._book.spans(limit, sweep=is_sweep)
-        self._lost_an_answer = True  # until it has come: the tasks may be ours without our knowing
-        tasks = await self._queue.claim(spans, limit)
-        self._lost_an_answer = False
+        async with self._turn:
+            self._lost_an_answer = True  # until it has come: the tasks may be ours without our knowing
+            tasks = await self._queue.claim(spans, limit)
+            self._lost_an_answer = False
+            for task in tasks:
+                self._dispatch(task)
         self._learn(tasks, now, is_sweep=is_sweep)
-        for task in tasks:
-            self._dispatch(task)
+        if not tasks:
+            self._pause_s = await self.watch.rest()
+        elif self._free_slots() <= 0:
+            self.watch.leave()
+        else:
+            self.watch.found()
         return len(tasks)
 
     def _learn(self, tasks: list[Task], started: float, *, is_sweep: bool) -> None:
         now = time.monotonic()
-        self._book.learn(((task.kind, task.priority, task.tenant, task.seq) for task in tasks), now)
+        self._book.learn(((task.kind, task.priority, task.lane, task.seq) for task in tasks), now)
         self._more_waits = bool(tasks)
         if is_sweep:
             self._next_sweep = now + max(SWEEP_INTERVAL_S, (now - started) * SWEEP_SHARE)
@@ -103,7 +124,25 @@ class Claimer(Loop[int]):
 
     def delay_after(self, result: int) -> float:
         """Look again at once while the queue gives and there is room."""
-        return 0.0 if result and self._more_waits and self._free_slots() > 0 else self.interval_s
+        if not result:
+            return self._pause_s
+        return 0.0 if self._free_slots() > 0 else self.interval_s
+
+    def hear_task(self, kind: str) -> None:
+        """Look again if new tasks of this kind are for this worker to look after."""
+        if self.watch.rung(kind):
+            self.wake()
+
+    def hear_offer(self) -> None:
+        """Take over from a worker that has no slot left, unless another is faster."""
+        if self._free_slots() > 0:
+            self._is_offered_watch = True
+            self.wake()
+
+    def look(self) -> None:
+        """Look again: the listener is connected anew, and what was said meanwhile is lost."""
+        self.watch.begin()
+        self.wake()
 
     def slot_freed(self) -> None:
         """Look again if the last look left tasks waiting: a moment later, so that slots freed together are filled together."""
@@ -115,11 +154,12 @@ class Claimer(Loop[int]):
         if self._refill is not None:
             self._refill.cancel()
         await super().stop()
+        self.watch.leave()
 
     async def _give_back_strangers(self) -> None:
         strangers = [lease for lease in await self._queue.held() if not self._is_known(lease.task_id)]
         if strangers:
-            await self._queue.write(Batch(releases=strangers))
+            await self._queue.write(Batch(releases=[(lease, 0.0) for lease in strangers]))
             logger.info("claim.given_back", tasks=len(strangers))
         self._lost_an_answer = False
 

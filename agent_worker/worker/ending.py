@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agent_worker.domain import events as ev
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonValue, dump_json
-from agent_worker.domain.outcome import Cancel, Completed, Failed, Outcome, Retry
+from agent_worker.domain.outcome import Cancel, Completed, Failed, Outcome, Release, Retry
 from agent_worker.domain.replay import Parked
 from agent_worker.domain.task import Task
 
@@ -53,6 +53,8 @@ def closing_events(task: Task, ctx: LiveContext, outcome: Outcome) -> list[Event
         case Failed(message, code, retryable):
             return [ev.error(code=code, message=message, retryable=retryable)]
         case Retry(message, code, delay_s):
+            return [ev.attempt_failed(attempt=task.attempt, code=code, message=message, retry_in_s=delay_s)]
+        case Release(delay_s, message, code) if delay_s:
             return [ev.attempt_failed(attempt=task.attempt, code=code, message=message, retry_in_s=delay_s)]
         case Cancel(message) if ctx.has_spoken:
             return [ev.error(code="cancelled", message=message, retryable=False)]

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import inspect
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 from uuid import UUID
 
 import structlog
@@ -30,6 +32,7 @@ from agent_worker.domain.errors import (
     UnknownProcessor,
     Unstorable,
 )
+from agent_worker.domain.json import JsonObject
 from agent_worker.domain.outcome import Cancel, Completed, Failed, Outcome, Park, Release, Retry
 from agent_worker.domain.processor import DEFAULT_TIMEOUT_S, Processor
 from agent_worker.domain.replay import Checkpoint, Parked
@@ -71,6 +74,29 @@ class _Attempt:
     """Its outcome is decided; from here on nothing stops it and nothing it does counts."""
 
 
+Run: TypeAlias = Callable[[Task, LiveContext], Awaitable[JsonObject | Completed | Failed]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """How tasks of one kind are run."""
+
+    run: Run
+    """Returns the processor's response, or what has become of it where it was checked on the spot."""
+    limit_s: float
+    """Of one attempt, where the task names none."""
+
+    @classmethod
+    def of(cls, processor: Processor, run_in_process: Run | None) -> _Offer:
+        # An optional attribute of the plug-in contract.
+        limit_s = float(getattr(processor, "timeout_s", DEFAULT_TIMEOUT_S))
+        if run_in_process is not None:
+            return cls(run_in_process, limit_s)
+        if inspect.iscoroutinefunction(processor.process):
+            return cls(processor.process, limit_s)
+        return cls(functools.partial(run_in_thread, processor.process), limit_s)  # type: ignore[arg-type]  # it blocks
+
+
 class Executor:
     """Runs claimed tasks side by side.
 
@@ -101,9 +127,11 @@ class Executor:
     ) -> None:
         self._queue = queue
         self._recorder = recorder
-        self._processors = processors
         self._processes = processes
-        self._limits_s = {kind: _default_limit_s(processor) for kind, processor in processors.items()}
+        self._offers = {
+            kind: _Offer.of(processor, processes.run if kind in processes.kinds else None)
+            for kind, processor in processors.items()
+        }
         self._models = models
         self._metrics = metrics
         self._backoff = backoff
@@ -135,9 +163,8 @@ class Executor:
     def start(self, task: Task) -> None:
         """Begin an attempt; returns at once."""
         now = time.monotonic()
-        limit_s = (
-            self._limits_s.get(task.kind, DEFAULT_TIMEOUT_S) if task.timeout_s is None else task.timeout_s
-        )
+        offer = self._offers.get(task.kind)
+        limit_s = task.timeout_s or (offer.limit_s if offer else DEFAULT_TIMEOUT_S)
         lease = Lease(task.id, task.attempt, self._queue.worker_id)
         attempt = _Attempt(task, lease, now, limit_s, now + limit_s)
         previous = self._attempts.get(task.id)
@@ -148,7 +175,7 @@ class Executor:
         self._attempts[task.id] = attempt
         self._metrics.claimed(task.kind, waited_s=task.waited_s)
         self._log.claimed(task)
-        attempt.runner = asyncio.create_task(self._run(attempt))
+        attempt.runner = asyncio.get_running_loop().create_task(self._run(attempt))
 
     def cancel(self, task_ids: Iterable[UUID]) -> None:
         """Stop these tasks, as far as they run here, because somebody asked."""
@@ -208,15 +235,14 @@ class Executor:
                 attempt.runner.cancel()
 
     async def _run(self, attempt: _Attempt) -> None:
-        outcome = await self._outcome(attempt)
-        self._end(attempt, outcome)
+        self._end(attempt, await self._outcome(attempt))
 
     async def _outcome(self, attempt: _Attempt) -> Outcome | None:
         """Run one attempt and judge how it ended; None when the task had moved on."""
         task = attempt.task
         try:
-            processor = self._processor(task.kind)
-            known, last_seq = await self._history(task)
+            offer = self._offer(task.kind)
+            known, last_seq = ({}, 0) if task.resume is Resume.FRESH else await self._history(task)
             attempt.ctx = ctx = LiveContext(
                 task,
                 lease=attempt.lease,
@@ -226,7 +252,8 @@ class Executor:
                 last_seq=last_seq,
                 deadline=attempt.deadline,
             )
-            return await self._processed(processor, task, ctx)
+            response = await offer.run(task, ctx)
+            return response if isinstance(response, Completed | Failed) else completed(task, response)
         except asyncio.CancelledError:
             return self._stopped_outcome(attempt)
         except Parked as signal:
@@ -236,22 +263,13 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - the one place that answers for every processor
             return self._raised_outcome(task, error)
 
-    async def _processed(self, processor: Processor, task: Task, ctx: LiveContext) -> Completed | Failed:
-        if task.kind in self._processes.kinds:
-            return await self._processes.run(task, ctx)
-        if inspect.iscoroutinefunction(processor.process):
-            return completed(task, await processor.process(task, ctx))
-        return completed(task, await run_in_thread(processor.process, task, ctx))  # type: ignore[arg-type]
-
-    def _processor(self, kind: str) -> Processor:
+    def _offer(self, kind: str) -> _Offer:
         try:
-            return self._processors[kind]
+            return self._offers[kind]
         except KeyError:
-            raise UnknownProcessor(kind, known=tuple(sorted(self._processors))) from None
+            raise UnknownProcessor(kind, known=tuple(sorted(self._offers))) from None
 
     async def _history(self, task: Task) -> tuple[dict[str, Checkpoint], int]:
-        if task.resume is Resume.FRESH:
-            return {}, 0
         return await self._queue.load_checkpoints(task.id), await self._queue.last_event_seq(task.id)
 
     def _stopped_outcome(self, attempt: _Attempt) -> Outcome | None:
@@ -290,7 +308,7 @@ class Executor:
                 )
                 return self._failure(task, ProcessorError(message, code="internal_error"))
 
-    def _failure(self, task: Task, error: ProcessorError) -> Retry | Failed:
+    def _failure(self, task: Task, error: ProcessorError) -> Retry | Failed | Release:
         roll = random.random()  # noqa: S311 - jitter
         return after_failure(
             error, attempt=task.attempt, max_attempts=task.max_attempts, backoff=self._backoff, roll=roll
@@ -337,9 +355,3 @@ class Executor:
     def _fenced(self, attempt: _Attempt) -> None:
         self._metrics.fenced(attempt.task.kind)
         logger.warning("outcome.fenced", task_id=str(attempt.task.id), attempt=attempt.task.attempt)
-
-
-def _default_limit_s(processor: Processor) -> float:
-    return float(
-        getattr(processor, "timeout_s", DEFAULT_TIMEOUT_S)
-    )  # an optional attribute of the plug-in contract

@@ -66,7 +66,7 @@ class Loop(abc.ABC, Generic[Result]):
 
     @abc.abstractmethod
     async def run_once(self) -> Result:
-        """Do one round."""
+        """Do one round, which awaits something that takes time: a round without a wait would starve the event loop."""
 
     def delay_after(self, result: Result) -> float:  # noqa: ARG002 - for loops whose pace follows from the round
         """Return the seconds to wait after a round; 0 repeats at once."""
@@ -107,7 +107,7 @@ class Loop(abc.ABC, Generic[Result]):
                 delay_s = random.uniform(0.1, min(0.25 * 2.0**failures, _MAX_BACKOFF_S))  # noqa: S311 - jitter
             except Exception:
                 logger.exception("loop.failed", loop=type(self).__name__)
-                delay_s = self.interval_s
+                delay_s = max(self.interval_s, 0.1)
             else:
                 if failures:
                     logger.info("loop.recovered", loop=type(self).__name__, failures=failures)
@@ -118,7 +118,6 @@ class Loop(abc.ABC, Generic[Result]):
 
     async def _sleep(self, delay_s: float) -> None:
         if delay_s <= 0 or self._is_stopping:
-            await asyncio.sleep(0)
             return
         # Not asyncio.wait_for: before Python 3.12 it may swallow a cancellation that comes with the wake-up.
         with contextlib.suppress(TimeoutError):

@@ -209,8 +209,8 @@ class Recorder(Loop[int]):
                 self._batch.retries.append((lease, delay_s))
             case Park(question):
                 self._batch.parks.append((lease, question))
-            case Release():
-                self._batch.releases.append(lease)
+            case Release(delay_s=delay_s):
+                self._batch.releases.append((lease, delay_s))
         if (stream := self._streams.pop(lease, None)) is not None:
             self._spoken.discard(lease)
             self._batch.events += stream.take(lease)
@@ -264,6 +264,10 @@ class Recorder(Loop[int]):
             for _, done in waiters:
                 done(Fate.LOST)
             raise
+        if not lost and not refused:
+            for _, done in waiters:
+                done(Fate.WRITTEN)
+            return
         for lease, done in waiters:
             done(refused.get(lease, Fate.LOST if lease in lost else Fate.WRITTEN))
         for lease in lost:

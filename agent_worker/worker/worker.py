@@ -14,6 +14,7 @@ from agent_worker.db.connection import Database
 from agent_worker.db.fleet import Fleet, WorkerIdentity
 from agent_worker.db.listen import Listener
 from agent_worker.db.queue import Queue
+from agent_worker.db.schedules import Schedules
 from agent_worker.domain.backoff import Backoff
 from agent_worker.domain.chat import ChatModel
 from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable
@@ -22,6 +23,7 @@ from agent_worker.domain.task import Lease
 from agent_worker.telemetry import Metrics
 from agent_worker.worker.canceller import Canceller
 from agent_worker.worker.claimer import Claimer
+from agent_worker.worker.cron import Cron
 from agent_worker.worker.executor import Executor
 from agent_worker.worker.heartbeat import Heartbeat
 from agent_worker.worker.lifesign import LifeSign
@@ -29,12 +31,13 @@ from agent_worker.worker.loop import Loop
 from agent_worker.worker.processes import ProcessPool
 from agent_worker.worker.recorder import Recorder
 from agent_worker.worker.upkeep import Housekeeper, Pruner, Rescuer, Scheduler
+from agent_worker.worker.watch import Watch
 from agent_worker.worker.watchdog import Watchdog
 
 logger = structlog.get_logger(__name__)
 
 CHANNEL = "agent_worker"
-"""Rings with `task` (look into the queue) and `cancel UUID`."""
+"""Says `task KIND` (new tasks have come), `watch` (nobody looks out for new tasks), `cancel UUID` and `schedule`."""
 
 
 MAX_UNRECORDED = 20_000
@@ -107,10 +110,13 @@ class Worker:
             cancel_grace_s=options.cancel_grace_s,
             on_slot_free=self._slot_freed,
         )
+        self.listener = Listener(db.conninfo, [CHANNEL], on_notify=self._hear, on_up=self._look)
         turn = asyncio.Lock()
         light = [kind for kind in identity.kinds if kind not in processes.kinds]
-        self.claimer = self._make_claimer(queue, turn, light, self._free_slots)
-        self.heavy_claimer = self._make_claimer(queue, turn, sorted(processes.kinds), self._free_processes)
+        self.claimer = self._make_claimer(queue, turn, light, options.concurrency, self._free_slots)
+        self.heavy_claimer = self._make_claimer(
+            queue, turn, sorted(processes.kinds), processes.size, self._free_processes
+        )
         by_kinds = ((self.claimer, light), (self.heavy_claimer, processes.kinds))
         self._claimers = [claimer for claimer, kinds in by_kinds if kinds]
         self.canceller = Canceller(
@@ -129,13 +135,13 @@ class Worker:
             steady_s=lambda: self.heartbeat.steady_s,
         )
         self.scheduler = Scheduler(self._fleet, interval_s=options.schedule_interval_s)
+        self.cron = Cron(Schedules(db))
         self.housekeeper = Housekeeper(
             self._fleet,
             interval_s=options.housekeeping_interval_s,
             kinds=identity.kinds,
             unknown_kind_grace_s=options.unknown_kind_grace_s,
         )
-        self.listener = Listener(db.conninfo, [CHANNEL], on_notify=self._hear, on_up=self._look)
         self.heartbeat = Heartbeat(
             db.conninfo,
             identity.id,
@@ -149,6 +155,7 @@ class Worker:
             self.canceller,
             self.rescuer,
             self.scheduler,
+            self.cron,
             self.housekeeper,
             Pruner(self._fleet, interval_s=options.prune_interval_s, retention_s=options.retention_s),
             LifeSign(identity.name, in_flight=lambda: self.executor.in_flight),
@@ -156,11 +163,18 @@ class Worker:
         self._show_gauges(metrics)
 
     def _make_claimer(
-        self, queue: Queue, turn: asyncio.Lock, kinds: Sequence[str], free_slots: Callable[[], int]
+        self,
+        queue: Queue,
+        turn: asyncio.Lock,
+        kinds: Sequence[str],
+        slots: int,
+        free_slots: Callable[[], int],
     ) -> Claimer:
         return Claimer(
             queue,
+            Watch(self.listener, kinds, interval_s=self._options.poll_interval_s),
             kinds=kinds,
+            slots=slots,
             free_slots=free_slots,
             dispatch=self.executor.start,
             is_known=self.executor.knows,
@@ -273,17 +287,24 @@ class Worker:
         verb, _, argument = payload.partition(" ")
         match verb:
             case "task":
-                self._wake_claimers()
+                for claimer in self._claimers:
+                    claimer.hear_task(argument)
+            case "watch":
+                for claimer in self._claimers:
+                    claimer.hear_offer()
             case "cancel":
                 with contextlib.suppress(ValueError):  # anybody may NOTIFY; what is no id is no request
                     self.executor.cancel([UUID(argument)])
             case "schedule":
                 self.scheduler.wake()
+                self.cron.wake()
 
     def _look(self) -> None:
-        self._wake_claimers()
+        for claimer in self._claimers:
+            claimer.look()
         self.canceller.wake()
         self.scheduler.wake()
+        self.cron.wake()
 
     def _in_loop(self, call: Callable[[], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -300,10 +321,6 @@ class Worker:
     def _free_processes(self) -> int:
         # Not more than can run: the rest waits in the queue, where a worker with a free process finds it.
         return min(self._free_slots(), self._processes.size - self.executor.heavy_in_flight)
-
-    def _wake_claimers(self) -> None:
-        for claimer in self._claimers:
-            claimer.wake()
 
     # The parts know each other through these two, for each is made before the one it calls.
 

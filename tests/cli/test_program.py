@@ -10,11 +10,15 @@ import sys
 
 import pytest
 
-from agent_worker.cli.program import SECTIONS, TASKS_SECTIONS
+from agent_worker.cli.program import SCHEDULES_SECTIONS, SECTIONS, TASKS_SECTIONS
 from tests.cli.program import PROGRAM, Program, environment
 
-COMMANDS = {name: name for commands in SECTIONS.values() for name in commands if name != "tasks"}
-TASKS_COMMANDS = {name: f"tasks_{name}" for name in TASKS_SECTIONS["Commands"]}
+GROUPS = {"tasks": TASKS_SECTIONS["Commands"], "schedules": SCHEDULES_SECTIONS["Commands"]}
+COMMANDS = {name: name for commands in SECTIONS.values() for name in commands if name not in GROUPS}
+MODULES = {
+    f"{group}_{name}": sentence for group, names in GROUPS.items() for name, sentence in names.items()
+} | {name: sentence for names in SECTIONS.values() for name, sentence in names.items() if name in COMMANDS}
+"""The module of each command, with the sentence that the list says of it."""
 
 HEAVY = (
     "asyncio",
@@ -42,29 +46,27 @@ def test_help_loads_nothing_heavy_and_no_command() -> None:
     assert not loaded & set(HEAVY)
     ours = {name for name in loaded if name.startswith("agent_worker.")}
     assert {name.split(".")[1] for name in ours} == {"cli", "domain"}
-    assert not ours & {f"agent_worker.cli.{module}" for module in (*COMMANDS, *TASKS_COMMANDS.values())}
+    assert not ours & {f"agent_worker.cli.{module}" for module in MODULES}
 
 
 def test_help_lists_every_command(bare: Program) -> None:
     done = bare("--help")
 
     assert (done.code, done.err) == (0, "")
-    assert all(re.search(rf"^  {name} ", done.out, re.MULTILINE) for name in (*COMMANDS, "tasks"))
+    assert all(re.search(rf"^  {name} ", done.out, re.MULTILINE) for name in (*COMMANDS, *GROUPS))
     assert bare().out == done.out
 
 
-@pytest.mark.parametrize(("name", "module"), [*COMMANDS.items(), *TASKS_COMMANDS.items()])
-def test_the_list_says_what_each_command_says_of_itself(name: str, module: str) -> None:
+@pytest.mark.parametrize(("module", "sentence"), MODULES.items())
+def test_the_list_says_what_each_command_says_of_itself(module: str, sentence: str) -> None:
     function = vars(importlib.import_module(f"agent_worker.cli.{module}"))[module]
-    sentences = {
-        **{k: v for each in SECTIONS.values() for k, v in each.items()},
-        **TASKS_SECTIONS["Commands"],
-    }
 
-    assert (inspect.getdoc(function) or "").partition("\n")[0] == sentences[name]
+    assert (inspect.getdoc(function) or "").partition("\n")[0] == sentence
 
 
-@pytest.mark.parametrize("arguments", [("run",), ("submit",), ("tasks", "show"), ("migrate",)])
+@pytest.mark.parametrize(
+    "arguments", [("run",), ("submit",), ("tasks", "show"), ("schedules", "add"), ("migrate",)]
+)
 def test_each_command_has_help_of_80_columns(bare: Program, arguments: tuple[str, ...]) -> None:
     done = bare(*arguments, "--help")
 
@@ -78,11 +80,22 @@ def test_each_command_has_help_of_80_columns(bare: Program, arguments: tuple[str
     [
         (("sttus",), "there is no command 'sttus'; did you mean status?"),
         (("tasks", "lst"), "there is no command 'lst'; did you mean list?"),
+        (("schedules", "ad"), "there is no command 'ad'; did you mean add?"),
+        (("schedules", "add", "x", "--cron", "@daily"), "--kind"),
+        (
+            ("schedules", "add", "x", "--cron", "@daily", "--kind", "k", "--payload", "[]"),
+            "must be a JSON object",
+        ),
         (("status", "--jsn"), "--jsn"),
         (("tasks", "show"), "ID"),
         (("tasks", "list", "--status", "done"), "done"),
         (("tasks", "list", "--since", "yesterday"), "'yesterday' is no time"),
-        (("tasks", "retry"), "name tasks by their ids, or choose them with --status"),
+        (("tasks", "retry"), "name tasks by their ids, or choose them with --all-failed or --status"),
+        (("tasks", "retry", "00", "--all-failed"), "name tasks by their ids, or choose them"),
+        (("tasks", "retry", "00", "--code", "timeout"), "leave out the options that choose"),
+        (("tasks", "retry", "00", "--dry-run"), "leave out the options that choose"),
+        (("tasks", "retry", "--all-failed", "--status", "cancelled"), "say one of them"),
+        (("tasks", "retry", "--status", "completed"), "all of history would run again"),
         (("tasks", "retry", "--status", "pending"), "a pending task has not ended"),
     ],
 )

@@ -120,6 +120,22 @@ def test_a_timeline_tells_attempts_their_failures_and_the_end() -> None:
     ]
 
 
+def test_a_timeline_of_a_postponed_task_names_its_attempt_and_what_it_waits_for() -> None:
+    task = record(attempt=0, status=TaskStatus.PENDING, started_at=NOW + timedelta(seconds=3))
+    events = [
+        event(1, 3.1, "attempt-start", 1, resume="postponed"),
+        event(2, 3.2, "attempt-failed", 1, code="provider_paused", error="Overloaded.", retryInS=4),
+    ]
+
+    told = [(entry.what, entry.detail) for entry in timeline(task, events, workers={})]
+
+    assert told == [
+        ("inserted", ""),
+        ("claimed", "attempt 1 of 3 · the provider it needs was paused"),
+        ("attempt 1 postponed", "provider_paused: Overloaded. · again in 4.00 s"),
+    ]
+
+
 def test_a_timeline_of_a_failure_says_why_and_what_was_redriven() -> None:
     task = record(
         attempt=2,

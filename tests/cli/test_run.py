@@ -67,6 +67,8 @@ def test_processes_are_numbered_serve_metrics_and_drain_together(program: Progra
     for number in (port, port + 1):
         with urllib.request.urlopen(f"http://127.0.0.1:{number}/readyz", timeout=5) as reply:
             assert reply.status == 200
+        with urllib.request.urlopen(f"http://127.0.0.1:{number}/metrics", timeout=5) as reply:
+            assert b"\nagent_worker_breakers_open 0.0\n" in reply.read()
     task_id = a_running_task(program, parent, seconds=1.5)
 
     parent.terminate()

@@ -107,9 +107,11 @@ def test_cancel_stops_a_running_task_and_retry_runs_it_again(fleet: Program) -> 
     (change,) = fleet("tasks", "cancel", task_id, "--json").json
     assert change == {"id": task_id, "before": "cancelled", "after": "cancelled"}
 
-    (again,) = fleet(
-        "tasks", "retry", "--status", "cancelled", "--kind", "slow", "--since", "1h", "--json"
-    ).json
-    assert again == {"id": task_id, "before": "cancelled", "after": "pending"}
+    chosen = ("--status", "cancelled", "--kind", "slow", "--since", "1h")
+    again = fleet("tasks", "retry", *chosen, "--json").json
+    groups = [{"kind": "slow", "code": "cancelled", "tasks": 1}]
+    assert again == {"matched": 1, "retried": 1, "skipped": 0, "groups": groups}
+    (named,) = fleet("tasks", "retry", task_id, "--json").json
+    assert (named["id"], named["before"] == named["after"]) == (task_id, True), "it has not ended"
     fleet("tasks", "cancel", task_id)
     assert fleet("tasks", "retry", "--status", "failed", "--kind", "no-such").out == "no such tasks\n"

@@ -13,7 +13,7 @@ from agent_worker.db.connection import Database
 from agent_worker.db.queue import Batch, Final, Queue, Said
 from agent_worker.domain.events import Event, attempt_start, text_delta, with_step
 from agent_worker.domain.json import JsonObject, dump_json
-from agent_worker.domain.lanes import whole_lane
+from agent_worker.domain.lanes import whole_level
 from agent_worker.domain.replay import Call, Question
 from agent_worker.domain.task import Lease, Task, TaskStatus
 
@@ -26,7 +26,7 @@ class ByHand:
 
     async def claim(self, kind: str = "chat", *, priority: int = 0) -> Task:
         """Take the first task in line."""
-        (task,) = await self.queue.claim([whole_lane(kind, priority)], 1)
+        (task,) = await self.queue.claim([whole_level(kind, priority)], 1)
         return task
 
     async def say(self, task: Task, *events: Event) -> None:
@@ -83,7 +83,7 @@ async def cut_connections(db: Database, *, listening: bool) -> int:
     query = (
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid() "
-        "AND (query LIKE '%%pg_listening_channels%%') = %(listening)s"
+        "AND (application_name LIKE '%% listener') = %(listening)s"
     )
     count: int = await db.fetch_value(query, {"listening": listening})
     return count
@@ -93,7 +93,7 @@ async def listeners(db: Database) -> int:
     """Count the connections to this database that last ran LISTEN's health check."""
     query = (
         "SELECT count(*) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND query LIKE '%%pg_listening_channels%%' AND pid <> pg_backend_pid()"
+        "WHERE datname = current_database() AND application_name LIKE '%% listener' AND pid <> pg_backend_pid()"
     )
     count: int = await db.fetch_value(query, {})
     return count

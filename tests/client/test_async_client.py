@@ -237,7 +237,7 @@ class TestOutage:
         async with db.connection() as conn, conn.transaction():
             await conn.execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND query LIKE '%pg_listening_channels%' AND pid <> pg_backend_pid()"
+                "WHERE datname = current_database() AND application_name LIKE '% listener' AND pid <> pg_backend_pid()"
             )
             await worker.complete(task, {"answer": "Hi"})
         assert (await waiting).answer == "Hi"

@@ -28,6 +28,7 @@ EMPTY: LiteralString = """
     DELETE FROM agent_worker.checkpoints;
     DELETE FROM agent_worker.workers;
     DELETE FROM agent_worker.kinds;
+    DELETE FROM agent_worker.schedules;
 """
 
 # Every change of a table, trigger, function or setting writes a new version of a row in one of these.

@@ -14,7 +14,7 @@ from agent_worker.db.connection import Database
 from agent_worker.db.fleet import Fleet, WorkerIdentity
 from agent_worker.db.queue import Batch, Final, Queue
 from agent_worker.domain.json import JsonObject, dump_json
-from agent_worker.domain.lanes import whole_lane
+from agent_worker.domain.lanes import whole_level
 from agent_worker.domain.replay import Call, Question
 from agent_worker.domain.task import Lease, Task, TaskStatus
 from agent_worker.testing.postgres import insert_task
@@ -26,7 +26,7 @@ Connect = Callable[[], Awaitable[Connection]]
 
 async def claim_all(queue: Queue, *kinds: str, limit: int = 100) -> list[Task]:
     """Claim from every lane of these kinds, high priorities first."""
-    lanes = [whole_lane(kind, priority) for priority in range(9, -1, -1) for kind in kinds or ("echo",)]
+    lanes = [whole_level(kind, priority) for priority in range(9, -1, -1) for kind in kinds or ("echo",)]
     return await queue.claim(lanes, limit)
 
 

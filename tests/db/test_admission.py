@@ -9,9 +9,10 @@ import psycopg
 import pytest
 
 from agent_worker.db.connection import Database
-from agent_worker.db.queue import Queue
+from agent_worker.db.queries import sql
+from agent_worker.db.queue import Batch, Queue
 from agent_worker.testing.postgres import insert_task, read_task
-from tests.db.steps import Connect, claim_all, claim_new, finish, run, value
+from tests.db.steps import Connect, Connection, claim_all, claim_new, finish, run, value
 
 
 async def test_a_row_needs_nothing_but_a_payload(db: Database) -> None:
@@ -146,21 +147,73 @@ async def test_tasks_without_a_key_are_never_duplicates(db: Database) -> None:
         await insert_task(db, user_id=None)
 
 
-async def test_an_insert_rings_for_idle_workers(db: Database, connect: Connect) -> None:
-    ear = await connect()
-    await ear.execute("LISTEN agent_worker")
+async def test_an_insert_rings_for_whoever_sleeps_once_a_transaction_and_kind(
+    db: Database, connect: Connect
+) -> None:
+    sleeper = await connect()
+    await sleeper.execute("LISTEN agent_worker")
+    await sleeper.execute(sql("arm_bell"), {"kinds": ["echo"]})
 
+    await run(db, "INSERT INTO public.agent_task_requests (kind) SELECT 'chat' FROM generate_series(1, 50)")
     await run(db, "INSERT INTO public.agent_task_requests (kind) SELECT 'echo' FROM generate_series(1, 50)")
 
-    notes = [note.payload async for note in ear.notifies(timeout=10, stop_after=1)]
-    assert notes == ["task"], "one for the statement, whatever its size"
+    notes = [note.payload async for note in sleeper.notifies(timeout=10, stop_after=1)]
+    assert notes == ["task echo"]
 
 
-async def test_a_scheduled_insert_rings_for_the_scheduler(db: Database, connect: Connect) -> None:
-    ear = await connect()
-    await ear.execute("LISTEN agent_worker")
+async def test_nobody_is_rung_for_while_nobody_sleeps(db: Database, connect: Connect) -> None:
+    awake = await connect()
+    await awake.execute("LISTEN agent_worker")
+
+    await insert_task(db)
+    await run(db, "SELECT pg_notify('agent_worker', 'last')")
+
+    notes = [note.payload async for note in awake.notifies(timeout=10, stop_after=1)]
+    assert notes == ["last"]
+
+
+async def test_who_goes_to_sleep_waits_for_the_commits_under_way_and_not_for_open_transactions(
+    db: Database, connect: Connect
+) -> None:
+    """Else a client that leaves a transaction open would keep the whole fleet awake."""
+    sleeper, committing, leaving_open = await connect(), await connect(), await connect()
+    insert = "INSERT INTO public.agent_task_requests (kind) VALUES ('echo')"
+    async with leaving_open.transaction():
+        await leaving_open.execute(insert)
+        async with committing.transaction():
+            await committing.execute(insert)
+            await committing.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what a commit begins with
+            assert await _arm(sleeper) == []
+        assert await _arm(sleeper) == [("echo",)]
+        await sleeper.execute("LISTEN agent_worker")
+    notes = [note.payload async for note in sleeper.notifies(timeout=10, stop_after=1)]
+    assert notes == ["task echo"], "the open one rings at its own commit"
+
+
+async def test_a_task_that_comes_back_rings_too(db: Database, queue: Queue, connect: Connect) -> None:
+    lease = await claim_new(db, queue)
+    sleeper = await connect()
+    await sleeper.execute("LISTEN agent_worker")
+    assert await _arm(sleeper) == [("echo",)]
+
+    await queue.write(Batch(releases=[lease]))
+
+    notes = [note.payload async for note in sleeper.notifies(timeout=10, stop_after=1)]
+    assert notes == ["task echo"]
+
+
+async def test_a_scheduled_insert_rings_for_the_scheduler_alone(db: Database, connect: Connect) -> None:
+    sleeper = await connect()
+    await sleeper.execute("LISTEN agent_worker")
+    assert await _arm(sleeper) == [("echo",)]
 
     await insert_task(db, run_at="2030-01-01")
+    await run(db, "SELECT pg_notify('agent_worker', 'last')")
 
-    notes = {note.payload async for note in ear.notifies(timeout=10, stop_after=2)}
-    assert notes == {"task", "schedule"}
+    notes = [note.payload async for note in sleeper.notifies(timeout=10, stop_after=2)]
+    assert notes == ["schedule", "last"]
+
+
+async def _arm(sleeper: Connection) -> list[tuple[Any, ...]]:
+    cursor = await sleeper.execute(sql("arm_bell"), {"kinds": ["echo"]})
+    return await cursor.fetchall()

@@ -10,7 +10,7 @@ import pytest
 from agent_worker.db.connection import Database
 from agent_worker.db.fleet import Fleet
 from agent_worker.db.queue import Batch, Queue
-from agent_worker.domain.lanes import whole_lane
+from agent_worker.domain.lanes import whole_level
 from agent_worker.domain.replay import Call, Checkpoint
 from agent_worker.testing.postgres import insert_task, read_task
 from tests.db.steps import Connect, ask, claim_all, claim_new, finish, park, rows, run, status_of
@@ -77,7 +77,7 @@ async def test_a_task_reset_by_hand_queues_at_the_end_above_every_watermark(
 
     await reset(db, lease.task_id)
 
-    tasks = await queue.claim([whole_lane("echo", 0, watermark=watermark)], 10)
+    tasks = await queue.claim([whole_level("echo", 0, watermark=watermark)], 10)
     assert [task.id for task in tasks] == [other, lease.task_id]
 
 

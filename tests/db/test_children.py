@@ -265,5 +265,6 @@ async def test_ending_children_of_the_same_parents_in_crossing_batches_is_no_dea
         up = asyncio.create_task(second.execute(FINISH_TWO, [queue.worker_id, upwards]))
         await until_blocked(db, second)
 
-    assert sorted(await (await up).fetchall()) == [(child,) for child in upwards]
-    assert sorted(await (await down).fetchall()) == [(child,) for child in downwards]
+    assert await (await up).fetchall() == [], "nothing is lost"
+    assert await (await down).fetchall() == []
+    assert {await status_of(db, child) for child in upwards + downwards} == {"completed"}

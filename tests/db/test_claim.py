@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from agent_worker.db.connection import Database
 from agent_worker.db.queue import Queue
-from agent_worker.domain.lanes import whole_lane
+from agent_worker.domain.lanes import whole_level
 from agent_worker.domain.task import Resume
 from agent_worker.testing.postgres import insert_task, read_task
 from tests.db.steps import claim_all, run, status_of
@@ -75,7 +75,7 @@ async def test_claim_looks_only_into_the_lanes_it_is_given(db: Database, queue: 
     await insert_task(db, kind="echo", priority=1)
     wanted = await insert_task(db, kind="echo", priority=0)
 
-    tasks = await queue.claim([whole_lane("echo", 0)], 10)
+    tasks = await queue.claim([whole_level("echo", 0)], 10)
 
     assert [task.id for task in tasks] == [wanted]
     assert await queue.claim([], 10) == []
@@ -86,8 +86,8 @@ async def test_claim_leaves_rows_below_the_watermark_to_a_sweep(db: Database, qu
     late = await insert_task(db)
     watermark = (await read_task(db, late))["seq"]
 
-    above = await queue.claim([whole_lane("echo", 0, watermark=watermark)], 10)
-    swept = await queue.claim([whole_lane("echo", 0)], 10)
+    above = await queue.claim([whole_level("echo", 0, watermark=watermark)], 10)
+    swept = await queue.claim([whole_level("echo", 0)], 10)
 
     assert [task.id for task in above] == [late]
     assert [task.id for task in swept] == [early]
@@ -137,5 +137,5 @@ async def test_a_row_that_commits_late_is_found_by_the_sweep(db: Database, queue
         assert task.id == later
 
     watermark = (await read_task(db, later))["seq"]
-    assert await queue.claim([whole_lane("echo", 0, watermark=watermark)], 10) == []
-    assert len(await queue.claim([whole_lane("echo", 0)], 10)) == 1
+    assert await queue.claim([whole_level("echo", 0, watermark=watermark)], 10) == []
+    assert len(await queue.claim([whole_level("echo", 0)], 10)) == 1

@@ -124,6 +124,41 @@ async def test_listener_loses_nothing_that_arrives_during_a_health_check(
     await listener.stop()
 
 
+async def test_consumers_ask_on_the_listening_session_and_hear_on(
+    database_url: str, db: Database, heard: Heard
+) -> None:
+    listener = heard.listener(database_url)
+    assert await listener.ask("SELECT 1", {}) is None, "it is not there yet"
+    await listener.start()
+    await heard.reaches(ups=1)
+    held = "SELECT pg_try_advisory_lock(%(key)s)"
+    assert await listener.ask(held, {"key": 1}) == [(True,)]
+    asked = [listener.ask("SELECT pg_notify('news', %(n)s::text)", {"n": n}) for n in range(50)]
+    await asyncio.gather(*asked)
+    await heard.reaches(notices=50)
+    assert await db.fetch_value(held, {"key": 1}) is False, "the lock is the session's"
+    await listener.stop()
+
+    async def is_free() -> bool:
+        return bool(await db.fetch_value(held, {"key": 1}))
+
+    await eventually(is_free)
+
+
+async def test_a_question_that_the_session_does_not_survive_is_answered_with_nothing(
+    wire: Wire, db: Database, heard: Heard
+) -> None:
+    listener = heard.listener(wire.url, answer_timeout_s=0.2)
+    await listener.start()
+    await heard.reaches(ups=1)
+    wire.freeze()
+    assert await listener.ask("SELECT 1", {}) is None
+    wire.thaw()
+    await heard.reaches(ups=2)
+    assert await listener.ask("SELECT 1", {}) == [(1,)]
+    await listener.stop()
+
+
 async def test_a_session_that_does_not_hear_its_channels_does_not_count_as_connected(
     wire: Wire, heard: Heard
 ) -> None:
@@ -132,11 +167,12 @@ async def test_a_session_that_does_not_hear_its_channels_does_not_count_as_conne
     listener = heard.listener(wire.url)
     await listener.start()
 
-    async def has_tried_again() -> bool:
-        return wire.accepted >= 2
+    async def has_noticed() -> bool:
+        return listener.is_pooled
 
-    await eventually(has_tried_again)
+    await eventually(has_noticed)
     assert not listener.connected
+    assert await listener.ask("SELECT 1", {}) is None
     assert heard.ups == 0
     await listener.stop()
 
@@ -219,7 +255,7 @@ async def test_start_and_stop_in_any_rhythm_leave_no_connection_behind(
 
     async def are_gone() -> bool:
         query = (
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%%listening%%' "
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%% listener' "
             "AND pid <> pg_backend_pid()"
         )
         return bool(await db.fetch_value(query, {}) == 0)

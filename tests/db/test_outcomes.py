@@ -13,7 +13,7 @@ from agent_worker.db.queue import Batch, Final, Queue
 from agent_worker.domain.replay import Call, Checkpoint
 from agent_worker.domain.task import Resume, TaskStatus
 from agent_worker.testing.postgres import insert_task, read_task
-from tests.db.steps import claim_all, claim_new, final, finish, lease_of, run, status_of
+from tests.db.steps import Connect, claim_all, claim_new, final, finish, lease_of, run, status_of
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
@@ -89,7 +89,7 @@ async def test_retry_of_a_task_that_somebody_cancelled_ends_it(db: Database, que
 async def test_release_does_not_use_up_an_attempt(db: Database, queue: Queue) -> None:
     lease = await claim_new(db, queue, max_attempts=1)
 
-    assert await queue.write(Batch(releases=[lease])) == set()
+    assert await queue.write(Batch(releases=[(lease, 0.0)])) == set()
 
     row = await read_task(db, lease.task_id)
     assert (row["status"], row["attempt"], row["max_attempts"], row["worker_id"]) == ("pending", 0, 1, None)
@@ -101,9 +101,72 @@ async def test_release_of_a_task_that_somebody_cancelled_ends_it(db: Database, q
     lease = await claim_new(db, queue)
     await run(db, "UPDATE public.agent_task_requests SET cancel_requested_at = now()")
 
-    await queue.write(Batch(releases=[lease]))
+    await queue.write(Batch(releases=[(lease, 0.0)]))
 
     assert await status_of(db, lease.task_id) == "cancelled"
+
+
+async def test_a_postponed_task_keeps_its_attempts_and_waits_to_be_staged(
+    db: Database, queue: Queue, fleet: Fleet
+) -> None:
+    lease = await claim_new(db, queue, max_attempts=1)
+    for _ in range(3):
+        assert await queue.write(Batch(releases=[(lease, 90.0)])) == set()
+        row = await read_task(db, lease.task_id)
+        assert (row["status"], row["attempt"], row["worker_id"]) == ("pending", 0, None)
+        assert (row["run_at"] - row["updated_at"]).total_seconds() == 90.0
+        assert await claim_all(queue) == []
+
+        await run(db, "UPDATE public.agent_task_requests SET run_at = now()")
+        assert (await fleet.stage(limit=10)).staged == 1
+        (task,) = await claim_all(queue)
+        assert (task.id, task.attempt, task.resume) == (lease.task_id, 1, Resume.POSTPONED)
+
+
+async def test_a_late_write_of_a_postponed_attempt_changes_nothing(db: Database, queue: Queue) -> None:
+    lease = await claim_new(db, queue)
+    await queue.write(Batch(releases=[(lease, 90.0)]))
+    before = await read_task(db, lease.task_id)
+
+    assert await queue.write(Batch(releases=[(lease, 5.0)])) == {lease}
+    assert await finish(queue, lease) == {lease}
+    assert await read_task(db, lease.task_id) == before
+
+
+async def test_a_postponed_task_can_be_cancelled(db: Database, queue: Queue, fleet: Fleet) -> None:
+    lease = await claim_new(db, queue)
+    await queue.write(Batch(releases=[(lease, 90.0)]))
+
+    await run(db, "UPDATE public.agent_task_requests SET cancel_requested_at = now(), run_at = now()")
+
+    row = await read_task(db, lease.task_id)
+    assert (row["status"], row["response_payload"]["code"]) == ("cancelled", "cancelled")
+    assert (await fleet.stage(limit=10)).staged == 0
+
+
+@pytest.mark.parametrize(
+    ("delays_s", "rings"),
+    [([0.0], {"task"}), ([60.0], {"schedule"}), ([0.0, 60.0], {"task", "schedule"})],
+    ids=["at once", "later", "both"],
+)
+async def test_a_release_rings_for_the_queue_or_the_scheduler(
+    db: Database, queue: Queue, connect: Connect, delays_s: list[float], rings: set[str]
+) -> None:
+    for _ in delays_s:
+        await insert_task(db)
+    leases = [lease_of(task, queue) for task in await claim_all(queue)]
+    ear = await connect()
+    await ear.execute("LISTEN agent_worker")
+
+    await queue.write(Batch(releases=list(zip(leases, delays_s, strict=True))))
+    await run(db, "NOTIFY agent_worker, 'the end'")
+
+    heard = set()
+    async for note in ear.notifies(timeout=10):
+        if note.payload == "the end":
+            break
+        heard.add(note.payload)
+    assert heard == rings
 
 
 async def test_progress_is_the_newest_one(db: Database, queue: Queue) -> None:

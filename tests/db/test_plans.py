@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
 from agent_worker.db.queries import sql
+from agent_worker.domain.lanes import NOBODY
 from agent_worker.testing.postgres import TestDatabases
 
 FINISHED = 100_000
@@ -30,9 +31,13 @@ STAGE = "SELECT * FROM agent_worker.stage(100)"
 UNKNOWN = "SELECT * FROM agent_worker.fail_unknown_kinds(0, 100)"
 PRUNE = "SELECT agent_worker.prune(3600, 100)"
 CANCELS = "SELECT agent_worker.cancel_requests(%(worker_id)s)"
+BACKLOG = "SELECT agent_worker.backlog('{echo}', 100)"
 FINISH = """
     SELECT agent_worker.finish(%(worker_id)s, array[%(held)s], '{1}', '{completed}', array['{}']::jsonb[])
 """
+
+PIECE = 1_000
+ENDED = sql("find_ended")
 
 WORKER_ID, HELD = uuid4(), uuid4()
 
@@ -41,12 +46,21 @@ PARAMS: dict[str, object] = {
     "held": HELD,
     "kinds": ["echo", "chat"],
     "priorities": [0, 0],
-    "low_tenants": ["", ""],
+    "low_enterprises": ["", ""],
+    "low_users": [NOBODY, NOBODY],
     "low_seqs": [0, 0],
-    "high_tenants": ["~", "~"],
+    "high_enterprises": ["~", "~"],
+    "high_users": [NOBODY, NOBODY],
     "high_seqs": [0, 0],
     "quotas": [10, 10],
     "limit": 10,
+    "status": "failed",
+    "kind": None,
+    "code": None,
+    "until": "infinity",
+    "after_at": None,
+    "after_id": UUID(int=0),
+    "piece": PIECE,
 }
 """What the statements name; a claim looks into two lanes."""
 
@@ -163,9 +177,10 @@ def explained(history: str) -> Iterator[Explained]:
         (UNKNOWN, "agent_task_requests_claim_idx", 1_000),
         (PRUNE, "agent_task_requests_finished_idx", 3_000),
         (CANCELS, "agent_task_requests_held_idx", 100),
+        (BACKLOG, "agent_task_requests_claim_idx", 500),
         (FINISH, "agent_task_requests_pkey", 200),
     ],
-    ids=["claim", "rescue", "stage", "unknown", "prune", "cancels", "finish"],
+    ids=["claim", "rescue", "stage", "unknown", "prune", "cancels", "backlog", "finish"],
 )
 def test_a_long_history_does_not_slow_the_queue(
     explained: Explained, query: str, index: str, at_most: int
@@ -184,6 +199,21 @@ def test_looking_for_work_where_there_is_none_reads_a_handful_of_pages(explained
         plans = explained.run(CLAIM, kinds=["chat", "chat"])
 
     assert pages(plans) <= 10
+
+
+def test_each_piece_of_a_redrive_reads_as_many_rows_as_it_may(explained: Explained) -> None:
+    begin: tuple[Any, Any] = (None, UUID(int=0))
+    for _ in range(3):
+        plans = explained.run(ENDED, after_at=begin[0], after_id=begin[1])
+        read = [
+            node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            for node in nodes(plans)
+            if node.get("Relation Name") == "agent_task_requests"
+        ]
+        assert "agent_task_requests_finished_idx" in indexes(plans)
+        assert sum(read) <= PIECE + 2, "the row before, and the next one, which may tie"
+        params = {**PARAMS, "after_at": begin[0], "after_id": begin[1]}
+        begin = explained.conn.execute(ENDED, params).fetchall()[0][3:5]
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import pytest
 from agent_worker.db.connection import Database
 from agent_worker.db.fleet import Fleet, WorkerIdentity
 from agent_worker.db.queries import sql
+from agent_worker.db.queue import Batch
 from agent_worker.db.report import Report
 from agent_worker.db.tasks import Tasks
 from agent_worker.domain.health import FleetStatus, diagnose
 from agent_worker.domain.records import NewTask
+from agent_worker.domain.task import Lease
 from tests.client.by_hand import ByHand
 
 
@@ -83,6 +85,22 @@ async def test_unfinished_tasks_are_counted_by_what_they_wait_for(
     assert 9 <= status.oldest.oldest_s < 60
     assert (status.orphaned, status.overdue, status.stuck) == (0, 0, ())
     assert diagnose(status).command == "agent-worker tasks list --status pending --kind chta"
+
+
+async def test_postponed_tasks_are_told_apart_from_those_that_are_only_scheduled(
+    report: Report, tasks: Tasks, worker: ByHand, db: Database
+) -> None:
+    await tasks.submit_many([NewTask()] * 3)
+    await run(db, "UPDATE agent_task_requests SET created_at = now() - interval '5 min'")
+    claimed = [await worker.claim() for _ in range(3)]
+    leases = [Lease(task.id, task.attempt, worker.queue.worker_id) for task in claimed]
+    await worker.queue.write(
+        Batch(releases=[(lease, 60.0) for lease in leases[:2]], retries=[(leases[2], 60.0)])
+    )
+    status = await report.status()
+    assert (status.scheduled, status.postponed) == (3, 2)
+    assert 300 <= status.postponed_s < 360
+    assert status.queued == ()
 
 
 async def test_workers_are_shown_while_they_live_and_an_hour_after_they_vanished(
@@ -195,7 +213,7 @@ async def test_a_status_does_not_scan_the_history(db: Database, tasks: Tasks) ->
     params = {"grace_s": 30.0, "limit": 20, "look_back": 50_000}
     async with db.connection() as conn, conn.transaction():
         await conn.execute(sql("read_by_index"))
-        for name in ("status_pending", "status_held", "status_stuck", "status_recent"):
+        for name in ("status_pending", "status_scheduled", "status_held", "status_stuck", "status_recent"):
             cursor = await conn.execute("EXPLAIN " + sql(name), params)
             plan = "\n".join(row[0] for row in await cursor.fetchall())
             assert "Seq Scan on agent_task_requests" not in plan, plan

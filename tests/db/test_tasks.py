@@ -250,6 +250,20 @@ class TestList:
             expected = {row.id for row in everything if _passes(row, chosen)}
             assert {row.id for row in (await tasks.list_newest(chosen)).rows} == expected
 
+    async def test_a_code_chooses_among_those_that_failed_or_were_cancelled(
+        self, tasks: Tasks, worker: ByHand
+    ) -> None:
+        ids = await tasks.submit_many([HELLO] * 5)
+        await worker.fail(await worker.claim(), "no_luck", retryable=True)
+        await worker.fail(await worker.claim(), "bad_luck", retryable=True)
+        await worker.complete(await worker.claim(), {"code": "no_luck"})
+        await tasks.cancel([ids[3]])
+
+        for code, found in (("no_luck", ids[:1]), ("cancelled", ids[3:4]), ("unheard", [])):
+            assert [row.id for row in (await tasks.list_newest(TaskFilter(code=code))).rows] == found
+        pending = TaskFilter(code="no_luck", statuses=(TaskStatus.PENDING, TaskStatus.COMPLETED))
+        assert (await tasks.list_newest(pending)).rows == ()
+
     async def test_since_means_changed_since(self, tasks: Tasks, worker: ByHand, db: Database) -> None:
         old, finished_now, fresh = await tasks.submit_many([HELLO] * 3)
         await db.fetch_value(
@@ -310,6 +324,7 @@ class TestList:
         params: dict[str, Any] = {
             "statuses": [status.value for status in chosen.statuses or TaskStatus],
             "kind": chosen.kind,
+            "code": chosen.code,
             "since": chosen.since,
             "tenant": chosen.tenant,
             "limit": chosen.limit,

@@ -82,10 +82,11 @@ class Chaos:
         task_id, attempt = self.dice.choice(known)
         lease = Lease(task_id, attempt, queue.worker_id)
         child = Spawned(lease, "child", uuid4(), "echo", {})
+        delay_s = self.dice.choice([0.0, 60.0])
         ways = [
             Batch(finals=[final(lease, self.dice.choice(["completed", "failed", "cancelled"]))]),
-            Batch(retries=[(lease, self.dice.choice([0.0, 60.0]))]),
-            Batch(releases=[lease]),
+            Batch(retries=[(lease, delay_s)]),
+            Batch(releases=[(lease, delay_s)]),
             Batch(parks=[(lease, ask(timeout_s=self.dice.choice([None, 0.0])))]),
             Batch(children=[child], parks=[(lease, await_child(child.child_id))]),
             Batch(events=[Said(lease, await queue.last_event_seq(task_id) + 1, Event("x", {}))]),

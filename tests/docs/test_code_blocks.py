@@ -33,8 +33,8 @@ pytestmark = pytest.mark.slow
 Found = TypeVar("Found")
 
 RUN_TIMEOUT_S = 60.0
-ENDS_BY_ITSELF = {"submit", "status", "tasks", "check", "config", "doctor", "migrate"}
-NOT_OURS = {"git", "npx", "cd", ".", "psql"}
+ENDS_BY_ITSELF = {"submit", "status", "tasks", "schedules", "check", "config", "doctor", "migrate"}
+NOT_OURS = {"git", "npx", "cd", ".", "psql", "docker", "kubectl", "systemctl", "python3", "install", "cp"}
 WITH_PAGES = [page for page in PAGES if blocks(page)]
 
 
@@ -61,6 +61,7 @@ def test_processors_of_the_guide_answer(database_url: str, tmp_path: Path) -> No
     write_files(found, tmp_path)
     with worker(database_url, tmp_path, scripts(found)), Client(database_url) as client:
         assert client.run({"city": "Ghent"}, kind="checked").response == {"city": "Ghent", "weather": "fine"}
+        assert client.run({"city": "Ghent"}, kind="forecast").answer == "Sun over Ghent."
         assert client.run({"text": "Rows go in."}, kind="summary").answer == "Rows go in."
         order = client.run({}, kind="order")
         assert order.attempts == 2
@@ -193,7 +194,7 @@ def check(block: Block, database_url: str, folder: Path) -> None:
             json.loads(block.text)
         case "toml":
             tomllib.loads(block.text)
-        case "" | "mermaid" | "ini":
+        case "" | "mermaid" | "ini" | "dockerfile":
             pass
         case _:
             pytest.fail(f"no check for blocks of the language {block.language!r}")
@@ -210,10 +211,12 @@ def check_command(line: str, folder: Path, database_url: str) -> None:
             run([sys.executable, "-m", "agent_worker.cli", *words[1:]], folder, database_url)
         case ["agent-worker" | "make", *_]:
             check_options(words)
-        case ["pip", "install", *arguments]:
+        case ["pip" | "/opt/agent-worker/bin/pip", "install", *arguments]:
             check_pip(arguments)
+        case ["python", script, *options] if script.startswith("scripts/"):
+            run([sys.executable, str(ROOT / script), *options, "--tasks", "1000"], folder, database_url)
         case ["export", assignment]:
-            assert re.match(r"(DATABASE_URL|OPENAI_API_KEY)=", assignment)
+            assert re.match(r"(DATABASE_URL|OPENAI_API_KEY|POSTGRES_PASSWORD)=", assignment)
         case [command, *_]:
             assert command in NOT_OURS, line
 

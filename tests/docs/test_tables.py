@@ -102,6 +102,19 @@ def test_failure_modes_name_only_log_events_that_exist() -> None:
     assert named <= {event for event, _ in events_in_code()} | {"ctx.step", "ctx.cancelled"}
 
 
+def test_failure_modes_name_a_test_that_exists_in_every_row() -> None:
+    page = ROOT / "docs" / "failure-modes.md"
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    existing = set(re.findall(r"^\s*(?:async )?def (test_\w+)", tests, re.MULTILINE))
+    last = [
+        line.rstrip("| ").rpartition("| ")[2]
+        for line in page.read_text().splitlines()
+        if line.startswith("|") and not line.startswith(("|--", "| what "))
+    ]
+    assert {cell.strip("`") for cell in last} <= existing | {"—"}
+    assert sum(cell == "—" for cell in last) < len(last) / 5
+
+
 def settings_classes() -> Sequence[type[BaseSettings]]:
     of_processors = (settings_class(cls) for cls in processor_classes().values())
     return [Settings, *(cls for cls in of_processors if cls is not None)]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_worker.domain.backoff import Backoff, after_failure
-from agent_worker.domain.errors import InvalidPayload, ProcessorError, UpstreamError
-from agent_worker.domain.outcome import Failed, Retry
+from agent_worker.domain.errors import InvalidPayload, ProcessorError, ProviderPaused, UpstreamError
+from agent_worker.domain.outcome import Failed, Release, Retry
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
@@ -42,6 +42,13 @@ def test_retry_after_is_a_floor() -> None:
     error = UpstreamError("Slow down.", provider="openai", status=429, retry_after_s=30)
     outcome = after_failure(error, attempt=1, max_attempts=2, backoff=Backoff(base_s=1), roll=0.25)
     assert outcome == Retry("Slow down.", code="rate_limited", delay_s=30.25)
+
+
+@pytest.mark.parametrize(("asked_s", "delay_s"), [(30.5, 30.5), (0.0, 1.0), (1e12, 86_400.0)])
+def test_a_paused_provider_postpones_even_the_last_attempt(asked_s: float, delay_s: float) -> None:
+    error = ProviderPaused("Later.", provider="openai", retry_after_s=asked_s)
+    outcome = after_failure(error, attempt=3, max_attempts=3, backoff=Backoff(), roll=0.9)
+    assert outcome == Release(delay_s, message="Later.", code="provider_paused")
 
 
 @pytest.mark.parametrize(

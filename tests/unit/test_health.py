@@ -149,6 +149,14 @@ def test_the_one_thing_that_is_wrong_comes_with_the_command_that_mends_it(
     assert diagnosis.command == command
 
 
+def test_tasks_that_wait_long_for_an_overloaded_provider_are_told() -> None:
+    diagnosis = diagnose(a_fleet(scheduled=100, postponed=90, postponed_s=720.0))
+    assert diagnosis.sentence == (
+        "90 tasks are waiting for an overloaded provider (oldest 12 min) · they go on by themselves"
+    )
+    assert diagnosis.command == "agent-worker tasks list --status pending"
+
+
 @pytest.mark.parametrize(
     "facts",
     [
@@ -163,8 +171,18 @@ def test_the_one_thing_that_is_wrong_comes_with_the_command_that_mends_it(
         {"recent": Recent(completed=100, failed=100)},
         {"workers": (a_worker(), a_worker(state="lost"))},
         {"waiting": 4_000, "scheduled": 100},
+        {"scheduled": 100, "postponed": 90, "postponed_s": 59.0},
     ],
-    ids=["new", "long queue that moves", "short queue", "few failures", "half fail", "one lost", "parked"],
+    ids=[
+        "new",
+        "long queue that moves",
+        "short queue",
+        "few failures",
+        "half fail",
+        "one lost",
+        "parked",
+        "just postponed",
+    ],
 )
 def test_what_passes_by_itself_is_no_alarm(facts: dict[str, Any]) -> None:
     assert diagnose(a_fleet(**facts)).healthy

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent_worker.domain.errors import ConfigurationError
-from agent_worker.domain.outcome import Completed, Failed
+from agent_worker.domain.outcome import Completed, Failed, Release
 from agent_worker.telemetry import Metrics, TelemetryServer
 
 
@@ -35,6 +35,17 @@ def test_outcomes_are_counted_by_kind_and_code() -> None:
     assert shown["agent_worker_task_duration_seconds_bucket", ("chat", "0.1")] == 0
     assert shown["agent_worker_task_duration_seconds_bucket", ("chat", "0.5")] == 1
     assert shown["agent_worker_task_queue_wait_seconds_sum", ("chat",)] == 0.3
+
+
+def test_what_is_postponed_is_told_apart_from_what_a_shutdown_gives_back() -> None:
+    metrics = Metrics()
+    metrics.ended("chat", Release(), ran_s=0.1)
+    metrics.ended("chat", Release(2.0, message="Later.", code="provider_paused"), ran_s=0.1)
+    metrics.provider_paused("openai")
+    shown = samples(metrics)
+    assert shown["agent_worker_tasks_released_total", ("chat",)] == 1
+    assert shown["agent_worker_tasks_postponed_total", ("chat",)] == 1
+    assert shown["agent_worker_provider_pauses_total", ("openai",)] == 1
 
 
 def test_a_gauge_is_read_at_each_scrape() -> None:

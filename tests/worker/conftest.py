@@ -50,16 +50,20 @@ def process_pool(processors: Sequence[Processor], *, size: int = 2, idle_s: floa
 
 @pytest.fixture
 def start_worker(database_url: str, tmp_path: Any) -> StartWorker:
-    """Return `start_worker(*processors, url=…, processes=…, **options)`, an async context manager around a running worker."""
+    """Return `start_worker(*processors, url=…, models=…, processes=…, **options)`, a context manager around a worker.
+
+    The models, which the worker closes, are `echo/echo` when none are given.
+    """
 
     @contextlib.asynccontextmanager
     async def start(
         *processors: Processor,
         url: str = database_url,
+        models: Models | None = None,
         processes: ProcessPool | None = None,
         **options: Any,
     ) -> AsyncIterator[Worker]:
-        models = Models(default="echo/echo", data_dir=tmp_path)
+        models = models or Models(default="echo/echo", data_dir=tmp_path)
         chosen = dataclasses.replace(OPTIONS, **options)
         identity = WorkerIdentity(
             id=uuid4(),

@@ -12,7 +12,9 @@ import psycopg
 import pytest
 
 from agent_worker.db.fleet import Fleet
+from agent_worker.db.queue import Queue
 from agent_worker.domain.errors import ConfigurationError
+from agent_worker.domain.lanes import whole_level
 from agent_worker.processors.echo import Echo
 from tests.waiting import eventually
 from tests.worker.conftest import Rows, StartWorker
@@ -191,8 +193,8 @@ async def test_tasks_whose_claim_was_not_heard_of_are_given_back_and_run(
     async with start_worker(Echo(), lease_s=60) as worker:
         await worker.claimer.stop()
         task_id = await rows.insert("echo", {"prompt": "hello"}, max_attempts=1)
-        claim = "SELECT * FROM agent_worker.claim(%(id)s, '{echo}', '{0}', ARRAY[''], '{0}', '{~}', '{0}', '{1}', 1)"
-        await rows.db.fetch_all(claim, {"id": worker.identity.id})  # commits; the answer goes elsewhere
+        # Commits; the answer goes elsewhere.
+        await Queue(rows.db, worker.identity.id).claim([whole_level("echo", 0)], 1)
         worker.claimer._lost_an_answer = True
         await worker.claimer.start()
         task = await rows.reaches(task_id, "completed")
@@ -202,10 +204,7 @@ async def test_tasks_whose_claim_was_not_heard_of_are_given_back_and_run(
 async def test_a_worker_that_leaves_holds_nothing(start_worker: StartWorker, rows: Rows) -> None:
     task_id = await rows.insert("nobody-runs-this", max_attempts=1)
     async with start_worker(Echo()) as worker:
-        await rows.db.fetch_all(
-            "SELECT * FROM agent_worker.claim(%(id)s, '{nobody-runs-this}', '{0}', ARRAY[''], '{0}', '{~}', '{0}', '{1}', 1)",
-            {"id": worker.identity.id},
-        )
+        await Queue(rows.db, worker.identity.id).claim([whole_level("nobody-runs-this", 0)], 1)
         assert await rows.status(task_id) == "processing"
     task = await rows.task(task_id)
     assert (task["status"], task["attempt"]) == ("pending", 0)

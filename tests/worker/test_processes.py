@@ -241,6 +241,26 @@ async def test_a_worker_takes_no_more_heavy_tasks_than_it_has_processes(
                 await rows.reaches(task_id, "completed")
 
 
+async def test_a_full_pool_leaves_the_bell_of_other_kinds_armed(
+    start_worker: StartWorker, rows: Rows, tmp_path: Path
+) -> None:
+    processors = (heavy.Who(), Echo())
+    pool = process_pool(processors, size=1)
+    async with start_worker(*processors, processes=pool, poll_interval_s=60.0) as worker:
+
+        async def both_sleep() -> bool:
+            return worker.claimer.watch.is_armed and worker.heavy_claimer.watch.is_armed
+
+        await eventually(both_sleep)
+        busy = await rows.insert("who", {"until": str(tmp_path / "go")})
+        await pids(rows, busy)
+        assert not worker.heavy_claimer.watch.kinds, "it has no process left"
+        await rows.reaches(await rows.insert("echo", {"prompt": "x"}), "completed")
+        (tmp_path / "go").touch()
+        await rows.reaches(busy, "completed")
+        await rows.reaches(await rows.insert("who"), "completed")
+
+
 # The context, in both ways
 
 

@@ -54,7 +54,7 @@ held AS (
 ended AS (
   SELECT candidate.id, candidate.updated_at
   FROM (
-    SELECT t.id, t.kind, t.status, t.enterprise_id, t.updated_at
+    SELECT t.id, t.kind, t.status, t.enterprise_id, t.updated_at, t.response_payload
     FROM public.agent_task_requests t
     WHERE t.finished_at IS NOT NULL
       AND t.finished_at >= coalesce(%(since)s::timestamptz, '-infinity')
@@ -65,6 +65,7 @@ ended AS (
   WHERE candidate.status = ANY (%(statuses)s::text[])
     AND (%(kind)s::text IS NULL OR candidate.kind = %(kind)s)
     AND (%(tenant)s::text IS NULL OR candidate.enterprise_id = %(tenant)s)
+    AND (%(code)s::text IS NULL OR candidate.response_payload ->> 'code' = %(code)s)
   LIMIT %(limit)s
 ),
 newest AS (

@@ -1,8 +1,7 @@
--- What is scheduled, what runs, what waits for an answer, and of what runs: how many tasks have no living holder, how
--- many run past their limit. A task without a limit of its own is judged by the longest there can be, since only its
--- worker knows the processor's. Index: agent_task_requests_run_at_idx, agent_task_requests_held_idx.
+-- What waits for an answer, what runs, and of what runs: how many tasks have no living holder, how many run past their
+-- limit. A task without a limit of its own is judged by the longest there can be, since only its worker knows the
+-- processor's. Index: agent_task_requests_held_idx.
 SELECT
-  (SELECT count(*) FROM public.agent_task_requests t WHERE t.status = 'pending' AND t.run_at IS NOT NULL),
   (SELECT count(*) FROM public.agent_task_requests t WHERE t.status = 'waiting'),
   count(*),
   count(*) FILTER (WHERE holder.id IS NULL),

@@ -1,0 +1,2 @@
+-- The time by the only clock that counts.
+SELECT now()

@@ -1,0 +1,163 @@
+"""Schedules: written by people, fired by workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from agent_worker.db.admission import refusals, storable_json, storable_text
+from agent_worker.db.connection import Database
+from agent_worker.db.queries import sql
+from agent_worker.domain.client_errors import DuplicateSchedule, ScheduleNotFound
+from agent_worker.domain.records import NewSchedule, Schedule
+from agent_worker.domain.schedule import Decision, Timetable, Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """A schedule that will fire, as it was read at `now`, the database's time."""
+
+    name: str
+    timing: Timing
+    now: datetime
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something is to be decided about it."""
+        return self.timing.next_fire_at is None or self.timing.next_fire_at <= self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What was done with a schedule.
+
+    Attributes:
+        slot: The slot that was due; None: there was none, and only the next one was worked out.
+        task_id: The task inserted for it; None: none was.
+        refused: Why not; None with a slot and without a task: the slot had fired before.
+    """
+
+    name: str
+    slot: datetime | None
+    task_id: UUID | None
+    refused: str | None
+
+
+class Schedules:
+    """The table of schedules."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def add(self, new: NewSchedule) -> Schedule:
+        """Write a new schedule and return its row; it fires from the next slot on.
+
+        Raises:
+            InvalidSchedule: The cron expression or the time zone means nothing.
+            DuplicateSchedule: The name is taken.
+            TaskRefused: Another rule of the table is broken; the message names it.
+        """
+        with refusals():
+            rows = await self._db.fetch_all(sql("add_schedule"), await self._columns(new))
+        if not rows:
+            raise DuplicateSchedule(
+                f"there is a schedule {new.name!r} already",
+                hint="remove it first: agent-worker schedules remove, or write over it: --replace",
+            )
+        return _schedule(rows[0])
+
+    async def replace(self, new: NewSchedule) -> Schedule:
+        """Write a schedule over the one of its name, if there is one, and return its row.
+
+        What has fired stays fired; a schedule that was switched off is on again.
+
+        Raises:
+            InvalidSchedule: The cron expression or the time zone means nothing.
+            TaskRefused: Another rule of the table is broken; the message names it.
+        """
+        with refusals():
+            (row,) = await self._db.fetch_all(sql("replace_schedule"), await self._columns(new))
+        return _schedule(row)
+
+    async def remove(self, name: str) -> None:
+        """Delete a schedule; the tasks it has inserted stay.
+
+        Raises:
+            ScheduleNotFound: There is none of this name.
+        """
+        if not await self._db.fetch_all(sql("remove_schedule"), {"name": storable_text("name", name)}):
+            raise ScheduleNotFound(f"there is no schedule {name!r} · see: agent-worker schedules list")
+
+    async def all(self) -> list[Schedule]:
+        """Return every schedule, by name."""
+        return [_schedule(row) for row in await self._db.fetch_all(sql("list_schedules"))]
+
+    async def upcoming(self, *, limit: int) -> list[Upcoming]:
+        """Return the schedules that fire next, the nearest first, due or not."""
+        rows = await self._db.fetch_all(sql("next_schedules"), {"limit": limit})
+        return [
+            Upcoming(
+                row[0], Timing(cron=row[1], timezone=row[2], next_fire_at=row[3], last_slot=row[4]), row[5]
+            )
+            for row in rows
+        ]
+
+    async def fire(self, decided: Sequence[tuple[Upcoming, Decision | str]]) -> list[Fired]:
+        """Do what was decided, in one transaction; a schedule that changed meanwhile is left out.
+
+        Args:
+            decided: Each schedule as it was read, with what to do or the reason why it cannot be read.
+        """
+        timings = [seen.timing for seen, _ in decided]
+        decisions = [decision if isinstance(decision, Decision) else None for _, decision in decided]
+        params = {
+            "names": [seen.name for seen, _ in decided],
+            "crons": [timing.cron for timing in timings],
+            "timezones": [timing.timezone for timing in timings],
+            "seen": [timing.next_fire_at for timing in timings],
+            "slots": [decision and decision.slot for decision in decisions],
+            "next": [decision and decision.next_fire_at for decision in decisions],
+            "errors": [reason if isinstance(reason, str) else None for _, reason in decided],
+        }
+        return [Fired(*row) for row in await self._db.fetch_all(sql("fire_schedules"), params)]
+
+    async def _columns(self, new: NewSchedule) -> dict[str, Any]:
+        timetable = Timetable(new.cron, new.timezone)
+        now: datetime = await self._db.fetch_value(sql("database_time"))
+        return {
+            "name": storable_text("name", new.name),
+            "cron": new.cron,
+            "timezone": new.timezone,
+            "kind": storable_text("kind", new.kind),
+            "payload": storable_json("request_payload", new.request_payload),
+            "priority": new.priority,
+            "enterprise_id": storable_text("enterprise_id", new.enterprise_id),
+            "user_id": new.user_id,
+            "timeout_s": new.timeout_s,
+            "max_attempts": new.max_attempts,
+            "next_fire_at": timetable.after(now),
+        }
+
+
+def _schedule(row: tuple[Any, ...]) -> Schedule:
+    return Schedule(
+        name=row[0],
+        cron=row[1],
+        timezone=row[2],
+        kind=row[3],
+        request_payload=row[4],
+        priority=row[5],
+        enterprise_id=row[6],
+        user_id=row[7],
+        timeout_s=row[8],
+        max_attempts=row[9],
+        enabled=row[10],
+        created_at=row[11],
+        next_fire_at=row[12],
+        last_slot=row[13],
+        last_task_id=row[14],
+        error=row[15],
+    )
