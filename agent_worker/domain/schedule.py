@@ -41,6 +41,7 @@ LONGEST = 255
 
 _FIELDS = 5
 _MINUTE = timedelta(minutes=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVERY_HOUR = frozenset(range(24))
 _HINT = (
     "write minute, hour, day of month, month and day of week, such as 0 7 * * 1-5, or a word such as @daily"
@@ -157,9 +158,6 @@ def decide(timing: Timing, now: datetime) -> Decision:
         return Decision(None, first)
     slot = timetable.newest(first, now)
     return Decision(slot, timetable.after(slot))
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _zone(name: str) -> tzinfo:
