@@ -46,6 +46,8 @@ class Claimer(Loop[int]):
         free_slots: How many attempts may start now.
         dispatch: Starts an attempt; returns at once.
         is_known: Whether this worker runs or has yet to record a task.
+        turn: Held while claiming. Claimers of one worker share it: what one is about to hand on must not look like a
+            stranger to the other, and they leave a connection to those who write.
         interval_s: Seconds between looks when nobody rings.
     """
 
@@ -62,6 +64,7 @@ class Claimer(Loop[int]):
         free_slots: Callable[[], int],
         dispatch: Callable[[Task], None],
         is_known: Callable[[UUID], bool],
+        turn: asyncio.Lock,
         interval_s: float,
     ) -> None:
         super().__init__(interval_s=interval_s)
@@ -75,6 +78,7 @@ class Claimer(Loop[int]):
         self._free_slots = free_slots
         self._dispatch = dispatch
         self._is_known = is_known
+        self._turn = turn
         self._lost_an_answer = False
         self._more_waits = False
         self._refill: asyncio.TimerHandle | None = None
@@ -82,7 +86,8 @@ class Claimer(Loop[int]):
     async def run_once(self) -> int:
         """Claim once; returns how many tasks were taken."""
         if self._lost_an_answer:
-            await self._give_back_strangers()
+            async with self._turn:
+                await self._give_back_strangers()
         if self._is_offered_watch:
             self._is_offered_watch = False
             if not await self.watch.take() and not self._more_waits:
@@ -95,12 +100,13 @@ class Claimer(Loop[int]):
         now = time.monotonic()
         is_sweep = now >= self._next_sweep
         spans = self._book.spans(limit, sweep=is_sweep)
-        self._lost_an_answer = True  # until it has come: the tasks may be ours without our knowing
-        tasks = await self._queue.claim(spans, limit)
-        self._lost_an_answer = False
+        async with self._turn:
+            self._lost_an_answer = True  # until it has come: the tasks may be ours without our knowing
+            tasks = await self._queue.claim(spans, limit)
+            self._lost_an_answer = False
+            for task in tasks:
+                self._dispatch(task)
         self._learn(tasks, now, is_sweep=is_sweep)
-        for task in tasks:
-            self._dispatch(task)
         if not tasks:
             self._pause_s = await self.watch.rest()
             if tasks.wait_s is not None:

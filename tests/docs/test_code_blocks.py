@@ -68,6 +68,7 @@ def test_processors_of_the_guide_answer(database_url: str, tmp_path: Path) -> No
         assert order.answer.endswith(f" for {order.id}:charge")
         assert client.run("one two three", kind="letters").answer == "one two three"
         assert client.run({}, kind="thumb").answer == "stored"
+        assert client.run({"below": 100}, kind="primes").response == {"primes": 25}
         assert client.run({"name": "Ada"}, kind="greet").answer == "Hello, Ada."
 
         where = client.submit({}, kind="where")

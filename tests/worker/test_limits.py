@@ -37,7 +37,10 @@ class Count:
 
 
 async def insert(rows: Rows, kind: str, count: int) -> None:
-    query = "INSERT INTO agent_task_requests (kind, request_payload) SELECT %(kind)s, '{"prompt": "x"}' FROM generate_series(1, %(n)s)"
+    query = (
+        "INSERT INTO agent_task_requests (kind, request_payload) "
+        "SELECT %(kind)s, jsonb_build_object('prompt', 'x') FROM generate_series(1, %(n)s)"
+    )
     async with rows.db.connection() as conn:
         await conn.execute(query, {"kind": kind, "n": count})
 
