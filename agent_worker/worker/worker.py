@@ -53,9 +53,9 @@ class WorkerOptions:
     poll_interval_s: float = 2.0
     heartbeat_s: float = 10.0
     lease_s: float = 30.0
-    rescue_interval_s: float = 2.0
-    schedule_interval_s: float = 5.0
-    housekeeping_interval_s: float = 10.0
+    rescue_interval_s: float = 10.0
+    schedule_interval_s: float = 30.0
+    housekeeping_interval_s: float = 30.0
     prune_interval_s: float = 60.0
     retention_s: float = 30 * 86_400.0
     unknown_kind_grace_s: float = 60.0
@@ -136,7 +136,11 @@ class Worker:
             lease_s=options.lease_s,
             steady_s=lambda: self.heartbeat.steady_s,
         )
-        self.scheduler = Scheduler(self._fleet, interval_s=options.schedule_interval_s)
+        self.scheduler = Scheduler(
+            self._fleet,
+            interval_s=options.schedule_interval_s,
+            is_told=lambda: self.listener.connected,
+        )
         self.cron = Cron(Schedules(db))
         self.housekeeper = Housekeeper(
             self._fleet,

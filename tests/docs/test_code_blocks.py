@@ -33,7 +33,19 @@ pytestmark = pytest.mark.slow
 Found = TypeVar("Found")
 
 RUN_TIMEOUT_S = 60.0
-ENDS_BY_ITSELF = {"submit", "status", "tasks", "schedules", "check", "config", "doctor", "migrate"}
+ENDS_BY_ITSELF = {
+    "submit",
+    "status",
+    "tasks",
+    "schedules",
+    "limits",
+    "pause",
+    "resume",
+    "check",
+    "config",
+    "doctor",
+    "migrate",
+}
 NOT_OURS = {"git", "npx", "cd", ".", "psql", "docker", "kubectl", "systemctl", "python3", "install", "cp"}
 WITH_PAGES = [page for page in PAGES if blocks(page)]
 
