@@ -38,7 +38,7 @@ def limits_set(
 ) -> None:
     """Limit how many tasks run at once, or start in a while.
 
-    It holds for the whole fleet from now on; what runs already goes on and counts. Setting it again replaces it.
+    It holds for the whole fleet from now on; what runs already goes on and counts. What is not given stays as it is.
     --json prints what was set.
     """
     if max_running is None and rate is None:

@@ -28,8 +28,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "tasks": "List, show, cancel and retry tasks.",
             "schedules": "Add, list and remove schedules: tasks inserted by the clock.",
             "limits": "Set, list and remove limits on what runs at once and what starts in a while.",
-            "pause": "Start no more tasks of a kind.",
-            "resume": "Start tasks of a paused kind again.",
+            "pause": "Start no more tasks of a kind, anywhere in the fleet.",
+            "resume": "Start tasks of a paused kind again, the oldest first.",
             "watch": "Follow the fleet live.",
         },
         "Operate": {
@@ -70,7 +70,7 @@ LIMITS_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "Commands": {
             "set": "Limit how many tasks run at once, or start in a while.",
             "list": "List limits and pauses, and how many tasks each counts now.",
-            "remove": "Delete a limit.",
+            "remove": "Delete a limit; what it held back starts at once.",
         }
     }
 )

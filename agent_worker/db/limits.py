@@ -27,7 +27,7 @@ class Limits:
         max_running: int | None,
         rate: tuple[int, int] | None,
     ) -> None:
-        """Set a limit, in place of the one for the same tasks; a pause of the kind stays as it is.
+        """Set a limit, or change it: what is not given stays as it is.
 
         Args:
             kind: Which tasks; None: all kinds together.

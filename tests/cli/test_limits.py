@@ -34,11 +34,11 @@ def test_set_list_and_remove(program: Program) -> None:
     )
 
 
-def test_setting_a_limit_again_replaces_it(program: Program) -> None:
+def test_setting_a_limit_again_changes_what_is_given(program: Program) -> None:
     program("limits", "set", "--kind", "chat", "--max-running", "5")
     program("limits", "set", "--kind", "chat", "--rate", "7/1h")
     (row,) = program("limits", "list", "--json").json
-    assert (row["max_running"], row["max_starts"], row["period_s"]) == (None, 7, 3600)
+    assert (row["max_running"], row["max_starts"], row["period_s"]) == (5, 7, 3600)
 
 
 def test_a_paused_kind_is_shown_and_waits(program: Program) -> None:
