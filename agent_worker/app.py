@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agent_worker.embedded import EmbeddedPostgres
     from agent_worker.llm.models import Models
     from agent_worker.telemetry import LogFormat
-    from agent_worker.worker.processes import ProcessPool
+    from agent_worker.worker.pool.pool import ProcessPool
     from agent_worker.worker.worker import Worker, WorkerOptions
 
 DATABASE_SECRETS = frozenset(
@@ -147,7 +147,7 @@ def process_pool(
         builders: By kind, make a processor inside a process.
         worker: Name of the worker, for the log lines of its processes.
     """
-    from agent_worker.worker.processes import ProcessPool
+    from agent_worker.worker.pool.pool import ProcessPool
 
     return ProcessPool(
         size=settings.process_pool or _cores(),

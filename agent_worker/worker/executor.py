@@ -40,7 +40,7 @@ from agent_worker.domain.task import Lease, Resume, Task
 from agent_worker.telemetry import Metrics, TaskLog
 from agent_worker.worker.context import LiveContext
 from agent_worker.worker.ending import closing_events, completed, deciding
-from agent_worker.worker.processes import ProcessPool
+from agent_worker.worker.pool.pool import ProcessPool
 from agent_worker.worker.recorder import Fate, Recorder
 from agent_worker.worker.threads import run_in_thread
 

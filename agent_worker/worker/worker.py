@@ -28,7 +28,7 @@ from agent_worker.worker.executor import Executor
 from agent_worker.worker.heartbeat import Heartbeat
 from agent_worker.worker.lifesign import LifeSign
 from agent_worker.worker.loop import Loop
-from agent_worker.worker.processes import ProcessPool
+from agent_worker.worker.pool.pool import ProcessPool
 from agent_worker.worker.recorder import Recorder
 from agent_worker.worker.upkeep import Housekeeper, Pruner, Rescuer, Scheduler
 from agent_worker.worker.watch import Watch

@@ -19,7 +19,7 @@ from agent_worker.domain.backoff import Backoff
 from agent_worker.domain.processor import Processor
 from agent_worker.llm.models import Models
 from agent_worker.telemetry import Metrics, configure_logging
-from agent_worker.worker.processes import ProcessPool
+from agent_worker.worker.pool.pool import ProcessPool
 from agent_worker.worker.worker import Worker, WorkerOptions
 from tests.waiting import eventually
 

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from agent_worker.processors.echo import Echo
-from agent_worker.worker.remote import RemoteTaskContext
+from agent_worker.worker.pool.remote import RemoteTaskContext
 from agent_worker.worker.threads import SyncTaskContext
 from tests.cli.program import Program, is_alive, until
 from tests.waiting import eventually

@@ -18,8 +18,8 @@ from agent_worker.domain.outcome import Completed, Failed
 from agent_worker.domain.processor import Processor
 from agent_worker.domain.task import Task
 from agent_worker.worker.context import LiveContext
-from agent_worker.worker.pool_process import PoolProcess
-from agent_worker.worker.wire import Setup
+from agent_worker.worker.pool.process import PoolProcess
+from agent_worker.worker.pool.wire import Setup
 
 logger = structlog.get_logger(__name__)
 

@@ -27,8 +27,8 @@ from agent_worker.domain.json import JsonObject
 from agent_worker.domain.outcome import Failed
 from agent_worker.domain.processor import Processor
 from agent_worker.worker.ending import completed, deciding
-from agent_worker.worker.remote import Calls, RemoteTaskContext
-from agent_worker.worker.wire import (
+from agent_worker.worker.pool.remote import Calls, RemoteTaskContext
+from agent_worker.worker.pool.wire import (
     COMPLETED,
     FAILED,
     FAREWELL_S,

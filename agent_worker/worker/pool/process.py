@@ -23,10 +23,9 @@ from agent_worker.domain.errors import ProcessorError
 from agent_worker.domain.outcome import Completed, Failed
 from agent_worker.domain.replay import Parked, Question
 from agent_worker.domain.task import Task
-from agent_worker.worker.answers import answer
 from agent_worker.worker.context import LiveContext
-from agent_worker.worker.supervisor import ended_by
-from agent_worker.worker.wire import (
+from agent_worker.worker.pool.answers import answer
+from agent_worker.worker.pool.wire import (
     CALL,
     COMPLETED,
     FAILED,
@@ -43,6 +42,7 @@ from agent_worker.worker.wire import (
     question_key,
     restore,
 )
+from agent_worker.worker.supervisor import ended_by
 
 logger = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ REAP_S = 0.4
 
 _BOOT = (
     "import sys; sys.path[:] = sys.argv[3:]; "
-    "from agent_worker.worker.child import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+    "from agent_worker.worker.pool.child import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
 
 

@@ -19,7 +19,7 @@ from agent_worker.domain.json import JsonObject, JsonValue, dump_json
 from agent_worker.domain.replay import Parked, idempotency_key
 from agent_worker.domain.task import Resume, Task
 from agent_worker.telemetry import task_logger
-from agent_worker.worker.wire import CALL, Reply, encode, restore
+from agent_worker.worker.pool.wire import CALL, Reply, encode, restore
 
 _step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agent_worker_remote_step", default=None)
 
