@@ -160,6 +160,7 @@ def test_tasks_that_wait_long_for_an_overloaded_provider_are_told() -> None:
 @pytest.mark.parametrize(
     "facts",
     [
+        {"queued": (QueuedKind("chat", 12, 900.0, is_known=True, is_limited=True),)},
         {"queued": (QueuedKind("chat", 12, 59.0, is_known=True),)},
         {
             "queued": (QueuedKind("chat", 90_000, 4_000.0, is_known=True),),
@@ -229,3 +230,10 @@ def test_a_status_prints_as_json() -> None:
     assert printed["queued"] == [{"kind": "chat", "count": 12, "oldest_s": 0.4, "is_known": True}]
     assert printed["workers"][0]["kinds"] == ["chat", "echo"]
     assert printed["stuck"][0]["id"] == str(stuck.id)
+
+
+def test_a_paused_kind_is_told_and_is_nothing_wrong() -> None:
+    paused = QueuedKind("chat", 12, 900.0, is_known=True, is_paused=True, is_limited=True)
+    diagnosis = diagnose(FleetStatus(queued=(paused,), workers=(a_worker(),)))
+    assert diagnosis.healthy
+    assert diagnosis.sentence.startswith("healthy · chat paused · 1 worker · 12 waiting")
