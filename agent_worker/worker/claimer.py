@@ -111,7 +111,7 @@ class Claimer(Loop[int]):
             self._pause_s = await self.watch.rest()
             if tasks.wait_s is not None:
                 self._pause_s = min(self._pause_s, max(tasks.wait_s, SHORTEST_WAIT_S))
-        elif self._free_slots() <= 0:
+        elif len(tasks) >= limit or self._free_slots() <= 0:
             self.watch.leave()
         else:
             self.watch.found()
@@ -138,9 +138,9 @@ class Claimer(Loop[int]):
         if self.watch.rung(kind):
             self.wake()
 
-    def hear_offer(self) -> None:
-        """Take over from a worker that has no slot left, unless another is faster."""
-        if self._free_slots() > 0:
+    def hear_offer(self, by: str) -> None:
+        """Take over from a worker that has no slot left or more work than it takes, unless another is faster."""
+        if self.watch.is_offered(by) and self._free_slots() > 0:
             self._is_offered_watch = True
             self.wake()
 

@@ -37,7 +37,7 @@ from agent_worker.worker.watchdog import Watchdog
 logger = structlog.get_logger(__name__)
 
 CHANNEL = "agent_worker"
-"""Says `task KIND` (new tasks have come), `watch` (nobody looks out for new tasks), `look` (limits changed),
+"""Says `task KIND` (new tasks have come), `watch WORKER` (which looks out for new tasks no longer), `look` (limits changed),
 `cancel UUID` and `schedule`."""
 
 
@@ -178,7 +178,12 @@ class Worker:
     ) -> Claimer:
         return Claimer(
             queue,
-            Watch(self.listener, kinds, interval_s=self._options.poll_interval_s),
+            Watch(
+                self.listener,
+                kinds,
+                worker_id=self.identity.id,
+                interval_s=self._options.poll_interval_s,
+            ),
             kinds=kinds,
             slots=slots,
             free_slots=free_slots,
@@ -300,7 +305,7 @@ class Worker:
                     claimer.wake()
             case "watch":
                 for claimer in self._claimers:
-                    claimer.hear_offer()
+                    claimer.hear_offer(argument)
             case "cancel":
                 with contextlib.suppress(ValueError):  # anybody may NOTIFY; what is no id is no request
                     self.executor.cancel([UUID(argument)])
