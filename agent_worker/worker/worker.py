@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
 
-from agent_worker.db.connection import Database
+from agent_worker.db.firing import Firing
 from agent_worker.db.fleet import Fleet, WorkerIdentity
+from agent_worker.db.link import Ears, Link
 from agent_worker.db.listen import Listener
 from agent_worker.db.queue import Queue
-from agent_worker.db.schedules import Schedules
 from agent_worker.domain.backoff import Backoff
 from agent_worker.domain.chat import ChatModel
 from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable
@@ -28,16 +28,13 @@ from agent_worker.worker.executor import Executor
 from agent_worker.worker.heartbeat import Heartbeat
 from agent_worker.worker.lifesign import LifeSign
 from agent_worker.worker.loop import Loop
+from agent_worker.worker.polling import Polling
 from agent_worker.worker.recorder import Recorder
 from agent_worker.worker.upkeep import Housekeeper, Pruner, Rescuer, Scheduler
-from agent_worker.worker.watch import Watch
+from agent_worker.worker.watch import Lookout, Watch
 from agent_worker.worker.watchdog import Watchdog
 
 logger = structlog.get_logger(__name__)
-
-CHANNEL = "agent_worker"
-"""Says `task KIND` (new tasks have come), `watch` (nobody looks out for new tasks), `cancel UUID` and `schedule`."""
-
 
 MAX_UNRECORDED = 20_000
 """Outcomes held while the database is slow; then no more tasks are claimed."""
@@ -66,7 +63,7 @@ class Worker:
     """Claims and runs tasks until it is stopped.
 
     Args:
-        db: An open database; the caller closes it.
+        link: The way to an open database; the caller closes it.
         identity: Who this worker is.
         processors: By kind; only these kinds are claimed.
         models: Finds a chat model by id.
@@ -76,7 +73,7 @@ class Worker:
 
     def __init__(
         self,
-        db: Database,
+        link: Link,
         *,
         identity: WorkerIdentity,
         processors: Mapping[str, Processor],
@@ -84,17 +81,17 @@ class Worker:
         metrics: Metrics,
         options: WorkerOptions,
     ) -> None:
-        self._db = db
+        self._link = link
         self.identity = identity
         self._options = options
         self._metrics = metrics
-        self._fleet = Fleet(db)
+        self._fleet = Fleet(link.transport)
         self._state = "starting"
         self._is_registered = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._chores: set[asyncio.Task[None]] = set()
-        queue = Queue(db, identity.id)
-        self.recorder = Recorder(queue, on_lost=self._lose)
+        queue = Queue(link.transport, identity.id)
+        self.recorder = Recorder(queue, on_lost=self._lose, on_delayed=self._wake_scheduler)
         self.executor = Executor(
             queue,
             self.recorder,
@@ -105,10 +102,10 @@ class Worker:
             cancel_grace_s=options.cancel_grace_s,
             on_slot_free=self._slot_freed,
         )
-        self.listener = Listener(db.conninfo, [CHANNEL], on_notify=self._hear, on_up=self._look)
+        self.listener = link.ears(on_notify=self._hear, on_up=self._look)
         self.claimer = Claimer(
             queue,
-            Watch(self.listener, identity.kinds, interval_s=options.poll_interval_s),
+            _lookout(self.listener, identity.kinds, interval_s=options.poll_interval_s),
             kinds=identity.kinds,
             slots=options.concurrency,
             free_slots=self._free_slots,
@@ -132,7 +129,7 @@ class Worker:
             steady_s=lambda: self.heartbeat.steady_s,
         )
         self.scheduler = Scheduler(self._fleet, interval_s=options.schedule_interval_s)
-        self.cron = Cron(Schedules(db))
+        self.cron = Cron(Firing(link.transport))
         self.housekeeper = Housekeeper(
             self._fleet,
             interval_s=options.housekeeping_interval_s,
@@ -140,8 +137,7 @@ class Worker:
             unknown_kind_grace_s=options.unknown_kind_grace_s,
         )
         self.heartbeat = Heartbeat(
-            db.conninfo,
-            identity.id,
+            link.pulse(identity.id),
             interval_s=options.heartbeat_s,
             in_flight=lambda: self.executor.in_flight,
             on_cancel=lambda ids: self._in_loop(lambda: self.executor.cancel(ids)),
@@ -160,11 +156,12 @@ class Worker:
         self._show_gauges(metrics)
 
     def _show_gauges(self, metrics: Metrics) -> None:
+        link = self._link
         slots = float(self._options.concurrency)
         metrics.observe("in_flight", "Attempts that hold a slot.", lambda: float(self.executor.in_flight))
         metrics.observe("unrecorded", "Outcomes not yet written.", lambda: float(self.executor.unrecorded))
         metrics.observe("slots", "Most attempts at once.", lambda: slots)
-        metrics.observe("pool_in_use", "Pooled connections handed out.", lambda: float(self._db.in_use))
+        metrics.observe("pool_in_use", "Pooled connections handed out.", lambda: float(link.in_use))
         metrics.observe(
             "oldest_pending_seconds",
             "For how long the longest waiting task of this worker's kinds has been due.",
@@ -209,7 +206,7 @@ class Worker:
             watching="agent_task_requests",
             kinds=list(self.identity.kinds),
             slots=self._options.concurrency,
-            database=self._db.target,
+            database=self._link.transport.target,
         )
 
     async def drain(self, *, stop_now: asyncio.Event | None = None) -> None:
@@ -287,10 +284,13 @@ class Worker:
             return 0
         return self._options.concurrency - self.executor.in_flight
 
-    # The parts know each other through these two, for each is made before the one it calls.
+    # The parts know each other through these, for each is made before the one it calls.
 
     def _lose(self, lease: Lease) -> None:
         self.executor.lose(lease)
+
+    def _wake_scheduler(self) -> None:
+        self.scheduler.wake()
 
     def _slot_freed(self) -> None:
         self.claimer.slot_freed()
@@ -308,3 +308,10 @@ class Worker:
             self._is_registered = True
         except (DatabaseUnavailable, ConfigurationError) as exc:
             logger.warning("worker.not_registered", name=self.identity.name, error=str(exc))
+
+
+def _lookout(ears: Ears, kinds: Sequence[str], *, interval_s: float) -> Lookout:
+    """Keep watch where a session of ours can hold the locks for it, and look by ourselves where none can."""
+    if isinstance(ears, Listener):
+        return Watch(ears, kinds, interval_s=interval_s)
+    return Polling(ears, kinds, interval_s=interval_s)
