@@ -32,8 +32,7 @@ class Project:
     key: SecretStr
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_address(self.url):
             raise ConfigurationError(
                 "SUPABASE_URL is not the address of a project · "
                 "it should look like https://PROJECT.supabase.co · copy it from the dashboard: Project Settings, Data API"
@@ -59,6 +58,15 @@ class Project:
     def without_key(self, text: str) -> str:
         """Return the text with every trace of the key taken out."""
         return text.replace(self.key.get_secret_value(), "***")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_place = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+    return parts.scheme in {"http", "https"} and has_place and not re.search(r"\s", url)
 
 
 def _role(key: str) -> str | None:

@@ -54,6 +54,7 @@ class StandIn:
         self._idle: list[postgrest.Connection] = []
         self._talks: set[asyncio.Task[None]] = set()
         self._script: deque[Reply] = deque()
+        self._is_stalled = False
         self.calls: list[str] = []
         """Names of the functions that were called, refused calls too."""
         self._loop = asyncio.new_event_loop()
@@ -89,6 +90,10 @@ class StandIn:
     def down(self) -> None:
         """Stop listening and cut every connection; twice is fine."""
         self._run(self._down())
+
+    def stall(self) -> None:
+        """Answer no more, and close nothing either: what a dead machine behind a living firewall looks like."""
+        self._is_stalled = True
 
     def answer_next(self, *replies: Reply) -> None:
         """Have the next calls answered so, whatever they ask for."""
@@ -158,6 +163,8 @@ class StandIn:
 
     async def _reply(self, path: str, headers: dict[str, str], body: bytes) -> Reply:
         self.calls.append(path.removeprefix(RPC))
+        if self._is_stalled:
+            await asyncio.Event().wait()
         if self._script:
             return self._script.popleft()
         role = role_of(headers.get("apikey", ""))

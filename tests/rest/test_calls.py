@@ -360,7 +360,9 @@ def test_a_key_that_cannot_be_one_is_refused_before_it_is_sent(key: str) -> None
         Project("https://abc.supabase.co", SecretStr(key))
 
 
-@pytest.mark.parametrize("url", ["abc.supabase.co", "postgresql://u:p@h/d", "https://"])
+@pytest.mark.parametrize(
+    "url", ["abc.supabase.co", "postgresql://u:p@h/d", "https://", "http://h:x", "http://[::1", "https://a b"]
+)
 def test_a_url_that_cannot_be_one_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="SUPABASE_URL"):
         Project(url, SecretStr(SECRET))

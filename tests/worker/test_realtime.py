@@ -163,6 +163,18 @@ async def test_a_worker_leaves_quickly_while_nobody_answers(
     assert time.monotonic() - began < 8
 
 
+async def test_a_worker_leaves_a_project_that_fell_silent(
+    start_worker: StartWorker, stand_in: StandIn, rows: Rows
+) -> None:
+    hang = Hang()
+    async with start_worker(hang, shutdown_grace_s=0.1):
+        await rows.insert("hang")
+        await asyncio.wait_for(hang.started.wait(), 5)
+        stand_in.stall()
+        began = time.monotonic()
+    assert time.monotonic() - began < 25, "a few seconds for each thing it would like to say"
+
+
 class _Silence:
     """Ears that can be told whether they hear."""
 
