@@ -73,9 +73,12 @@ def _counts(found: FleetStatus) -> RenderableType:
 
 
 def _queue(found: FleetStatus) -> RenderableType:
-    rows = table("kind", "pending", "oldest", right=("pending", "oldest"))
+    rows = table("kind", "pending", "oldest", "", right=("pending", "oldest"))
     for lane in sorted(found.queued, key=lambda lane: lane.oldest_s, reverse=True):
-        rows.add_row(one_line(lane.kind), str(lane.count), age(lane.oldest_s))
+        held = (
+            Text("paused", style="yellow") if lane.is_paused else Text("limited" if lane.is_limited else "")
+        )
+        rows.add_row(one_line(lane.kind), str(lane.count), age(lane.oldest_s), held)
     return rows
 
 

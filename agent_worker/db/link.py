@@ -15,7 +15,8 @@ from agent_worker.db.pulse import PostgresPulse
 from agent_worker.db.transport import Transport
 
 CHANNEL = "agent_worker"
-"""Says `task KIND` (new tasks have come), `watch` (nobody looks out for new tasks), `cancel UUID` and `schedule`."""
+"""Says `task KIND` (new tasks have come), `watch WORKER` (which looks out for new tasks no longer), `look` (limits changed),
+`cancel UUID` and `schedule`."""
 
 
 class Pulse(Protocol):

@@ -19,9 +19,10 @@ import os
 import random
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
+from uuid import uuid4
 
 import psycopg
 import structlog
@@ -47,6 +48,8 @@ CONNECT_TIMEOUT_S = 10.0
 LONGEST_BACKOFF_S = 10.0
 """Ceiling of the wait between two attempts to connect; the first is at most a quarter of a second."""
 
+DELIVERY_TIMEOUT_S = 2.0
+"""Longest wait for a notification of our own through a pooler."""
 POOLED_RETRY_S = 60.0
 """Seconds between attempts to listen through what turned out to be a pooler in transaction mode."""
 
@@ -93,7 +96,7 @@ class Listener:
         on_notify: Callable[[str, str], None],
         on_up: Callable[[], None],
         setup: Sequence[LiteralString] = (),
-        health_interval_s: float = 10.0,
+        health_interval_s: float = 30.0,
         answer_timeout_s: float = 5.0,
     ) -> None:
         self._conninfo = with_role(complete_conninfo(conninfo), "listener")
@@ -185,7 +188,7 @@ class Listener:
                 await self._ask(conn, SQL("LISTEN {}").format(Identifier(channel)))
             await self._check(conn)
             if await stands_behind_pooler(conn):
-                await self._check_beside_another(conn)
+                await self._check_delivery(conn)
             for statement in self._setup:
                 await self._ask(conn, statement)
         except BaseException:
@@ -193,15 +196,19 @@ class Listener:
             raise
         return conn
 
-    async def _check_beside_another(self, conn: Connection) -> None:
-        """Check again while another client of the pooler is in a transaction.
+    async def _check_delivery(self, conn: Connection) -> None:
+        """Make sure that a notification arrives.
 
-        A pooler in transaction mode that has nothing else to do gives a client the same session again and again, until
-        somebody else has it.
+        A pooler in transaction mode with nothing else to do gives a client the same session again and again, so that
+        LISTEN seems to be in force.
         """
-        async with await psycopg.AsyncConnection.connect(self._conninfo) as other:
-            await self._ask(other, sql("heard_channels"))
-            await self._check(conn)
+        payload = f"probe {uuid4()}"
+        async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as other:
+            await self._ask(other, sql("notify"), {"channel": self._channels[0], "payload": payload})
+        async for notice in conn.notifies(timeout=DELIVERY_TIMEOUT_S):
+            if notice.payload == payload:
+                return
+        raise self._not_heard(self._channels)
 
     def _patience(self, state: RetryCallState) -> float:
         if state.outcome is not None and isinstance(state.outcome.exception(), _NotHeard):
@@ -267,10 +274,14 @@ class Listener:
         cursor = await self._ask(conn, sql("heard_channels"))
         (heard,) = await cursor.fetchone() or ([],)
         if missing := set(self._channels).difference(heard):
-            raise _NotHeard(
-                f"this session does not hear {', '.join(sorted(missing))}: a pooler in transaction mode stands between · "
-                "work is found by polling · a direct or session-mode connection would be told at once"
-            )
+            raise self._not_heard(missing)
+
+    @staticmethod
+    def _not_heard(channels: Collection[str]) -> _NotHeard:
+        return _NotHeard(
+            f"this session does not hear {', '.join(sorted(channels))}: a pooler in transaction mode stands between · "
+            "work is found by polling · a direct or session-mode connection would be told at once"
+        )
 
     async def _ask(
         self, conn: Connection, query: Composed | LiteralString, params: Params | None = None

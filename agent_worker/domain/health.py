@@ -26,12 +26,16 @@ class QueuedKind(Record):
     Attributes:
         oldest_s: Seconds the first in line has waited.
         is_known: Whether any worker ever offered the kind; tasks of an unknown one fail after a minute.
+        is_paused: Whether somebody paused the kind.
+        is_limited: Whether limits may hold its tasks back.
     """
 
     kind: str
     count: int
     oldest_s: float
     is_known: bool
+    is_paused: bool = False
+    is_limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +262,8 @@ def _put_off(status: FleetStatus) -> Diagnosis | None:
 
 
 def _not_taken(status: FleetStatus) -> Diagnosis | None:
-    oldest = status.oldest
+    free_to_start = (lane for lane in status.queued if not lane.is_limited)
+    oldest = max(free_to_start, key=lambda lane: lane.oldest_s, default=None)
     if oldest is None or oldest.oldest_s < STARVING_S:
         return None
     free = sum(worker.free for worker in status.workers if oldest.kind in worker.kinds)
@@ -293,8 +298,10 @@ def _most_fail(status: FleetStatus) -> Diagnosis | None:
 def _figures(status: FleetStatus) -> str:
     workers = len(status.alive)
     recent = status.recent
+    paused = [lane for lane in status.queued if lane.is_paused]
     return " · ".join(
         (
+            *([f"{_names(paused)} paused"] if paused else []),
             f"{workers} {'worker' if workers == 1 else 'workers'}",
             _line(status),
             f"{recent.done_per_min:.0f} done/min",

@@ -43,6 +43,10 @@ class Polling:
         """Return False: there is no watch to take."""
         return False
 
+    def is_offered(self, by: str) -> bool:  # noqa: ARG002 - nobody who polls looks out for others
+        """Return False: there is no watch to take over."""
+        return False
+
     def leave(self) -> None:
         """Do nothing: everybody looks."""
 

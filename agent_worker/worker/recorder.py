@@ -26,8 +26,8 @@ from agent_worker.domain.errors import (
     ConfigurationError,
     DatabaseUnavailable,
     LeaseLost,
-    ProcessorError,
     SchemaOutOfDate,
+    Unstorable,
     ValueRefused,
 )
 from agent_worker.domain.events import DeltaBuffer, Event, with_step
@@ -57,17 +57,6 @@ class Fate(enum.Enum):
 Done: TypeAlias = "Callable[[Fate | Unstorable], None]"
 
 
-class Unstorable(ProcessorError):
-    """PostgreSQL refused a value of this task, so it has to end without it."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"The task produced a value that the database cannot store: {what}.",
-            code="unstorable_result",
-            retryable=False,
-        )
-
-
 @dataclass(slots=True)
 class _Stream:
     """What one held task has said since the last write."""
@@ -90,16 +79,12 @@ class Recorder(Loop[int]):
     Args:
         queue: Where tasks live.
         on_lost: Called with each lease that turned out to be lost, so that its attempt can be stopped.
-        on_delayed: Called when tasks were put back for later: without notifications nobody else says so.
     """
 
-    def __init__(
-        self, queue: Queue, *, on_lost: Callable[[Lease], None], on_delayed: Callable[[], None]
-    ) -> None:
+    def __init__(self, queue: Queue, *, on_lost: Callable[[Lease], None]) -> None:
         super().__init__(interval_s=0.0)
         self._queue = queue
         self._on_lost = on_lost
-        self._on_delayed = on_delayed
         self._streams: dict[Lease, _Stream] = {}
         self._spoken: set[Lease] = set()
         self._batch = Batch()
@@ -279,8 +264,6 @@ class Recorder(Loop[int]):
             for _, done in waiters:
                 done(Fate.LOST)
             raise
-        if any(delay_s > 0 for _, delay_s in (*batch.retries, *batch.releases)):
-            self._on_delayed()
         if not lost and not refused:
             for _, done in waiters:
                 done(Fate.WRITTEN)

@@ -4,7 +4,8 @@ A NOTIFY makes commits wait for each other: with one per insert, 16 inserters re
 kind at most one idle worker of the fleet keeps *watch*, and only before it sleeps does it *arm the bell*, the lock that
 tells inserts to ring (see ring() in the migrations). Rung twice in a moment it disarms the bell again and looks every
 few milliseconds instead, until there is nothing more. Whoever keeps no watch sleeps in peace: when the watch has no
-slot left, it leaves, and says so, and another takes over.
+slot left, or finds more than it takes at once, it leaves, and says so, and another takes over. So a burst wakes one
+worker after another, as many as it needs.
 
 Watch and bell are locks of the listening session: they go with it, however it ends. Should a watch die without a word,
 others notice at their next look, for everybody looks every `interval_s` anyway.
@@ -19,6 +20,7 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 from typing import LiteralString, Protocol
+from uuid import UUID
 
 from agent_worker.db.arrays import TextArray
 from agent_worker.db.listen import Listener
@@ -60,8 +62,12 @@ class Lookout(Protocol):
         """Take the watch for the kinds that nobody watches; returns whether there were any."""
         ...
 
+    def is_offered(self, by: str) -> bool:
+        """Hear that a worker looks out no longer; returns whether that was another one."""
+        ...
+
     def leave(self) -> None:
-        """Have another worker take over: this one has no free slot, or stops."""
+        """Have another worker take over: this one has no free slot, finds more than it can take, or stops."""
         ...
 
     def found(self) -> None:
@@ -77,13 +83,17 @@ class Watch:
     """One worker's part in looking out; a `Lookout`.
 
     Args:
-        listener: Its session holds the locks; hears `task KIND` and `watch`.
+        listener: Its session holds the locks; hears `task KIND` and `watch WORKER`.
+        worker_id: Whose watch it is.
         kinds: Kinds the worker offers.
         interval_s: Longest wait between looks.
     """
 
-    def __init__(self, listener: Listener, kinds: Sequence[str], *, interval_s: float) -> None:
+    def __init__(
+        self, listener: Listener, kinds: Sequence[str], *, worker_id: UUID, interval_s: float
+    ) -> None:
         self._listener = listener
+        self._worker_id = worker_id
         self._kinds = frozenset(kinds)
         self._interval_s = interval_s
         self._kept: set[str] = set()
@@ -130,13 +140,17 @@ class Watch:
         self._kept.update(row[0] for row in rows or ())
         return bool(rows)
 
+    def is_offered(self, by: str) -> bool:
+        """Hear that a worker looks out no longer; returns whether that was another one."""
+        return by != str(self._worker_id)
+
     def leave(self) -> None:
-        """Have another worker take over: this one has no free slot, or stops."""
+        """Have another worker take over: this one has no free slot, finds more than it can take, or stops."""
         self._next_try = 0.0
         if self._kept:
             self._kept.clear()
             self._armed.clear()
-            self._run(sql("leave_watch"), ())
+            self._run(sql("leave_watch"), self._kinds, by=str(self._worker_id))
 
     def found(self) -> None:
         """Say that a look found tasks, so that there may be more."""
@@ -162,7 +176,7 @@ class Watch:
         self._armed.update(row[0] for row in rows or () if row[0] in self._kept)
         return self.is_armed
 
-    def _run(self, query: LiteralString, kinds: Collection[str]) -> None:
-        chore = asyncio.ensure_future(self._listener.ask(query, {"kinds": TextArray(kinds)}))
+    def _run(self, query: LiteralString, kinds: Collection[str], **params: str) -> None:
+        chore = asyncio.ensure_future(self._listener.ask(query, {"kinds": TextArray(kinds), **params}))
         self._chores.add(chore)
         chore.add_done_callback(self._chores.discard)

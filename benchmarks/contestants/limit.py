@@ -28,12 +28,13 @@ LOOP: LiteralString = """
       worker uuid := gen_random_uuid();
       ids uuid[];
       attempts integer[];
+      nobody constant uuid := '00000000-0000-0000-0000-000000000000';
     BEGIN
       LOOP
         SELECT array_agg(c.id ORDER BY c.id), array_agg(c.attempt ORDER BY c.id) INTO ids, attempts
         FROM agent_worker.claim(
-          worker, array[p_kind], array[0::smallint], array[''], array[0::bigint], array['~'], array[0::bigint],
-          array[p_limit], p_limit) AS c;
+          worker, array[p_kind], array[0], array[''], array[nobody], array[0::bigint],
+          array['~'], array[nobody], array[0::bigint], array[p_limit], p_limit) AS c;
         EXIT WHEN ids IS NULL;
         COMMIT;
         PERFORM agent_worker.finish(

@@ -160,6 +160,7 @@ def test_tasks_that_wait_long_for_an_overloaded_provider_are_told() -> None:
 @pytest.mark.parametrize(
     "facts",
     [
+        {"queued": (QueuedKind("chat", 12, 900.0, is_known=True, is_limited=True),)},
         {"queued": (QueuedKind("chat", 12, 59.0, is_known=True),)},
         {
             "queued": (QueuedKind("chat", 90_000, 4_000.0, is_known=True),),
@@ -174,6 +175,7 @@ def test_tasks_that_wait_long_for_an_overloaded_provider_are_told() -> None:
         {"scheduled": 100, "postponed": 90, "postponed_s": 59.0},
     ],
     ids=[
+        "held back by a limit",
         "new",
         "long queue that moves",
         "short queue",
@@ -226,6 +228,22 @@ def test_a_span_is_written_with_one_unit(seconds: float, text: str) -> None:
 def test_a_status_prints_as_json() -> None:
     stuck = StuckTask(uuid4(), "chat", None, None, is_orphan=True, running_s=1.0)
     printed = json.loads(json.dumps(a_fleet(queued=(CHAT,), stuck=(stuck,)).as_json()))
-    assert printed["queued"] == [{"kind": "chat", "count": 12, "oldest_s": 0.4, "is_known": True}]
+    assert printed["queued"] == [
+        {
+            "kind": "chat",
+            "count": 12,
+            "oldest_s": 0.4,
+            "is_known": True,
+            "is_paused": False,
+            "is_limited": False,
+        }
+    ]
     assert printed["workers"][0]["kinds"] == ["chat", "echo"]
     assert printed["stuck"][0]["id"] == str(stuck.id)
+
+
+def test_a_paused_kind_is_told_and_is_nothing_wrong() -> None:
+    paused = QueuedKind("chat", 12, 900.0, is_known=True, is_paused=True, is_limited=True)
+    diagnosis = diagnose(FleetStatus(queued=(paused,), workers=(a_worker(),)))
+    assert diagnosis.healthy
+    assert diagnosis.sentence.startswith("healthy · chat paused · 1 worker · 12 waiting")

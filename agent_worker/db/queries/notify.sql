@@ -1,0 +1,2 @@
+-- Send a notification.
+SELECT pg_notify(%(channel)s, %(payload)s)
