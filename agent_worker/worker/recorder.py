@@ -79,12 +79,16 @@ class Recorder(Loop[int]):
     Args:
         queue: Where tasks live.
         on_lost: Called with each lease that turned out to be lost, so that its attempt can be stopped.
+        on_delayed: Called when tasks were put back for later.
     """
 
-    def __init__(self, queue: Queue, *, on_lost: Callable[[Lease], None]) -> None:
+    def __init__(
+        self, queue: Queue, *, on_lost: Callable[[Lease], None], on_delayed: Callable[[], None]
+    ) -> None:
         super().__init__(interval_s=0.0)
         self._queue = queue
         self._on_lost = on_lost
+        self._on_delayed = on_delayed
         self._streams: dict[Lease, _Stream] = {}
         self._spoken: set[Lease] = set()
         self._batch = Batch()
@@ -264,6 +268,8 @@ class Recorder(Loop[int]):
             for _, done in waiters:
                 done(Fate.LOST)
             raise
+        if any(delay_s > 0 for _, delay_s in (*batch.retries, *batch.releases)):
+            self._on_delayed()
         if not lost and not refused:
             for _, done in waiters:
                 done(Fate.WRITTEN)

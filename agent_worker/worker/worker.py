@@ -95,7 +95,7 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._chores: set[asyncio.Task[None]] = set()
         queue = Queue(link.transport, identity.id)
-        self.recorder = Recorder(queue, on_lost=self._lose)
+        self.recorder = Recorder(queue, on_lost=self._lose, on_delayed=self._delayed)
         self.executor = Executor(
             queue,
             self.recorder,
@@ -334,10 +334,14 @@ class Worker:
         # Not more than can run: the rest waits in the queue, where a worker with a free process finds it.
         return min(self._free_slots(), self._processes.size - self.executor.heavy_in_flight)
 
-    # The parts know each other through these three, for each is made before the one it calls.
+    # The parts know each other through these four, for each is made before the one it calls.
 
     def _lose(self, lease: Lease) -> None:
         self.executor.lose(lease)
+
+    def _delayed(self) -> None:
+        if not self.listener.connected:  # else the database says so, to everybody
+            self.scheduler.wake()
 
     def _slot_freed(self) -> None:
         for claimer in self._claimers:

@@ -103,6 +103,10 @@ class StandIn:
         """Have Realtime send a change of a row; returns how many sockets heard of it."""
         return self._run(self._phoenix.tell(event, record))
 
+    def forget_realtime(self) -> None:
+        """Have no Realtime from now on."""
+        self._has_realtime = False
+
     def cut_sockets(self) -> None:
         """Break off what Realtime has open."""
         self._run(self._phoenix.cut())

@@ -19,7 +19,7 @@ from tests.rest.keys import SECRET
 from tests.rest.project import StandIn
 from tests.waiting import eventually
 from tests.worker.conftest import Rows, StartWorker
-from tests.worker.processors import Hang
+from tests.worker.processors import Fail, Hang
 
 # What the client library reads of a connection that was cut.
 pytestmark = pytest.mark.filterwarnings(
@@ -150,6 +150,17 @@ async def test_a_worker_that_was_cut_off_hears_again_and_looks_for_what_it_misse
         task_id = await rows.insert("echo", {"prompt": "heard again"})
         stand_in.tell("INSERT", inserted(await rows.task(task_id)))
         await rows.reaches(task_id, "completed", timeout_s=AT_ONCE_S)
+
+
+async def test_a_retry_begins_on_time_where_nobody_rings(
+    start_worker: StartWorker, stand_in: StandIn, rows: Rows
+) -> None:
+    stand_in.forget_realtime()
+    async with start_worker(Fail(), schedule_interval_s=30.0) as worker:
+        await worker.scheduler.round_done.wait()
+        task_id = await rows.insert("fail", {"times": 1})
+
+        await rows.reaches(task_id, "completed", timeout_s=3.0)
 
 
 async def test_a_worker_leaves_quickly_while_nobody_answers(
