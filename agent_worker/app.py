@@ -21,6 +21,8 @@ from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable, 
 from agent_worker.settings import Settings, env_names
 
 if TYPE_CHECKING:
+    from agent_worker.db.link import Link
+    from agent_worker.db.project import Project
     from agent_worker.domain.processor import Processor
     from agent_worker.embedded import EmbeddedPostgres
     from agent_worker.llm.models import Models
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 DATABASE_SECRETS = frozenset(
     {
         *env_names(Settings, "database_url"),
-        *("SUPABASE_DB_URL", "SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_KEY", "SUPABASE_SERVICE_ROLE_KEY"),
+        *env_names(Settings, "supabase_service_key"),
+        "SUPABASE_DB_URL",
     }
 )
 """Variables that open the database; libpq's own begin with PG."""
@@ -44,9 +47,10 @@ def database(settings: Settings) -> Iterator[str]:
     An embedded server that this process started ends with the block; one that another command started is left alone.
 
     Raises:
-        ConfigurationError: No PostgreSQL is installed, or its data cannot be used.
+        ConfigurationError: Only SUPABASE_URL is set; or no PostgreSQL is installed, or its data cannot be used.
         DatabaseUnavailable: It does not start.
     """
+    require_connection(settings)
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
@@ -54,12 +58,42 @@ def database(settings: Settings) -> Iterator[str]:
         yield server.url
 
 
+def require_connection(settings: Settings) -> None:
+    """Make sure that there is a PostgreSQL to connect to, or that an embedded one is wanted.
+
+    Raises:
+        ConfigurationError: Only SUPABASE_URL and its key are set, which are enough for `run` and nothing else.
+    """
+    if settings.is_over_http:
+        raise ConfigurationError(
+            "this command needs a PostgreSQL connection, and only SUPABASE_URL is set, which is enough for "
+            "`agent-worker run` · set DATABASE_URL: in the dashboard under Connect, Session pooler"
+        )
+
+
+def project(settings: Settings) -> Project:
+    """Return the Supabase project that workers reach over HTTP.
+
+    Raises:
+        ConfigurationError: Its address or key cannot be right.
+    """
+    from agent_worker.db.project import Project
+
+    if settings.supabase_url is None or settings.supabase_service_key is None:
+        raise ConfigurationError(
+            "SUPABASE_URL and SUPABASE_SERVICE_KEY are not set · set both, or DATABASE_URL"
+        )
+    return Project(settings.supabase_url, settings.supabase_service_key)
+
+
 def require_database(settings: Settings) -> None:
     """Make sure that there is something to look at: a named database, or an embedded one made before.
 
     Raises:
+        ConfigurationError: Only SUPABASE_URL is set.
         DatabaseUnavailable: There is none; names the commands that make one.
     """
+    require_connection(settings)
     if settings.database_url is None and not (settings.data_dir / "postgres").exists():
         raise DatabaseUnavailable(
             f"there is no database yet · DATABASE_URL is not set, and {settings.data_dir} holds none · "
@@ -89,6 +123,43 @@ async def ready_database(database_url: str, *, is_ours: bool) -> None:
         return
     async with Database(database_url) as db:
         await check_schema(db)
+
+
+async def ready_project(project: Project) -> None:
+    """Make sure the schema of a project fits this release, by its HTTP API.
+
+    Raises:
+        ConfigurationError: The key is refused.
+        SchemaOutOfDate: The schema is missing, older or newer.
+        DatabaseUnavailable: Nobody answers.
+    """
+    from agent_worker.db.migrate import check_schema
+    from agent_worker.db.rest import Rest
+
+    async with Rest(project) as rest:
+        await check_schema(rest)
+
+
+@contextlib.asynccontextmanager
+async def linked(place: str | Project) -> AsyncIterator[Link]:
+    """Open the way to a database for as long as the block lasts: by its URL, or by a Supabase project's HTTP API.
+
+    Raises:
+        DatabaseUnavailable: Nobody answers at the URL; a project is first asked when the worker enters the fleet.
+    """
+    if isinstance(place, str):
+        from agent_worker.db.connection import Database
+        from agent_worker.db.link import PostgresLink
+
+        async with Database(place) as db:
+            yield PostgresLink(db)
+        return
+    # Imported here: the client library takes half a second, and most workers never need it.
+    from agent_worker.db.rest import Rest
+    from agent_worker.db.rest_link import RestLink
+
+    async with Rest(place) as rest:
+        yield RestLink(rest)
 
 
 def chat_models(settings: Settings, *, on_pause: Callable[[str], None] = lambda _provider: None) -> Models:
@@ -192,13 +263,13 @@ def _spare_the_garbage_collector() -> None:
 
 @contextlib.asynccontextmanager
 async def running_worker(
-    settings: Settings, database_url: str, *, scripts: Sequence[str] = ()
+    settings: Settings, place: str | Project, *, scripts: Sequence[str] = ()
 ) -> AsyncIterator[Worker]:
     """Start a worker with everything it needs, and take it all down after the block; the block drains it.
 
     Args:
         settings: In force for this process.
-        database_url: A database whose schema fits.
+        place: The URL of a database whose schema fits, or the project it is in.
         scripts: Processors in files, each `file.py:Class`.
 
     Raises:
@@ -208,7 +279,6 @@ async def running_worker(
     """
     import structlog
 
-    from agent_worker.db.connection import Database
     from agent_worker.db.fleet import WorkerIdentity
     from agent_worker.registry import build_processors, process_builders
     from agent_worker.telemetry import Metrics, TelemetryServer
@@ -235,9 +305,9 @@ async def running_worker(
             "breakers_open", "Overloaded models that are left alone.", lambda: float(models.open_breakers)
         )
         stack.push_async_callback(models.close)
-        db = await stack.enter_async_context(Database(database_url))
+        link = await stack.enter_async_context(linked(place))
         worker = Worker(
-            db,
+            link,
             identity=identity,
             processors=processors,
             processes=processes,
@@ -260,7 +330,7 @@ async def running_worker(
 
 async def run_worker(
     settings: Settings,
-    database_url: str,
+    place: str | Project,
     *,
     scripts: Sequence[str] = (),
     on_started: Callable[[str], None] = lambda _name: None,
@@ -269,7 +339,7 @@ async def run_worker(
 
     Args:
         settings: In force for this process.
-        database_url: A database whose schema fits.
+        place: The URL of a database whose schema fits, or the project it is in.
         scripts: Processors in files, each `file.py:Class`.
         on_started: Called with the worker's name once it is in the fleet.
     """
@@ -279,7 +349,7 @@ async def run_worker(
         (stop_now if stop.is_set() else stop).set()
 
     with stop_signals(on_signal):
-        async with running_worker(settings, database_url, scripts=scripts) as worker:
+        async with running_worker(settings, place, scripts=scripts) as worker:
             on_started(worker.identity.name)
             await stop.wait()
             await worker.drain(stop_now=stop_now)

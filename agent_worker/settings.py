@@ -1,7 +1,7 @@
 """One door for configuration: environment variables and a `.env` file, checked at the start.
 
 Zero settings works. Names begin with `AGENT_WORKER_`; the few that other tools share keep their usual names
-(`DATABASE_URL`, `OPENAI_API_KEY` …). A name with our prefix that nobody knows is an error, because a misspelt
+(`DATABASE_URL`, `SUPABASE_URL`, `OPENAI_API_KEY` …). A name with our prefix that nobody knows is an error, because a misspelt
 setting is worse than a missing one.
 """
 
@@ -40,7 +40,22 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("DATABASE_URL", "AGENT_WORKER_DATABASE_URL"),
-        description="PostgreSQL to use; without it an embedded one is started.",
+        description="PostgreSQL to use; without it (and without SUPABASE_URL) an embedded one is started.",
+    )
+    supabase_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SUPABASE_URL", "AGENT_WORKER_SUPABASE_URL"),
+        description="Supabase project for `run` to work in over HTTP, where DATABASE_URL is not set.",
+    )
+    supabase_service_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices(
+            "SUPABASE_SERVICE_KEY",
+            "SUPABASE_SERVICE_ROLE_KEY",
+            "SUPABASE_SECRET_KEY",
+            "AGENT_WORKER_SUPABASE_SERVICE_KEY",
+        ),
+        description="Secret (service_role) key of that project; SUPABASE_SERVICE_ROLE_KEY and SUPABASE_SECRET_KEY do as well.",
     )
     data_dir: Path = Field(
         default=Path(".agent-worker"),
@@ -133,6 +148,27 @@ class Settings(BaseSettings):
         if isinstance(kinds, str):
             values["kinds"] = tuple(kind.strip() for kind in kinds.split(",") if kind.strip())
         return values
+
+    @model_validator(mode="after")
+    def _supabase_is_whole(self) -> Self:
+        if self.database_url is not None:
+            return self
+        if self.supabase_url is not None and self.supabase_service_key is None:
+            raise ValueError(
+                "SUPABASE_URL is set and SUPABASE_SERVICE_KEY is not; set it to the project's secret (service_role) key, "
+                "or set DATABASE_URL instead"
+            )
+        if self.supabase_service_key is not None and self.supabase_url is None:
+            raise ValueError(
+                "SUPABASE_SERVICE_KEY is set and SUPABASE_URL is not; set it to https://PROJECT.supabase.co, "
+                "or set DATABASE_URL instead"
+            )
+        return self
+
+    @property
+    def is_over_http(self) -> bool:
+        """Whether workers reach their database by a Supabase project's URL and key, without a connection of their own."""
+        return self.database_url is None and self.supabase_url is not None
 
     @model_validator(mode="after")
     def _lease_outlives_heartbeats(self) -> Self:

@@ -31,6 +31,17 @@ begin
 end
 $$;
 
+-- Everything a task remembers. Index: checkpoints_pkey.
+create function agent_worker.load_checkpoints(p_task_id uuid)
+returns table (key text, call text, value jsonb, is_done boolean)
+language sql stable
+set search_path = ''
+as $$
+  select c.key, c.call, c.value, c.is_done
+  from agent_worker.checkpoints c
+  where c.task_id = p_task_id
+$$;
+
 -- Insert a child once: the caller derives its id from the parent and the key. False when the task has moved on.
 create function agent_worker.spawn(
   p_worker_id uuid, p_task_id uuid, p_attempt integer, p_key text, p_child_id uuid, p_kind text, p_payload jsonb

@@ -60,6 +60,27 @@ as $$
   where t.worker_id = p_worker_id and t.status = 'processing' and t.cancel_requested_at is not null
 $$;
 
+-- What a worker holds, as the database sees it. Index: agent_task_requests_held_idx.
+create function agent_worker.held_tasks(p_worker_id uuid) returns table (id uuid, attempt integer)
+language sql stable
+set search_path = ''
+as $$
+  select t.id, t.attempt
+  from public.agent_task_requests t
+  where t.worker_id = p_worker_id and t.status = 'processing'
+$$;
+
+-- What a task did before this attempt: the number of its last event, 0 when it has said nothing.
+-- Index: agent_task_events_pkey, read backwards.
+create function agent_worker.last_event_seq(p_task_id uuid) returns integer
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(max(e.seq), 0)
+  from public.agent_task_events e
+  where e.task_id = p_task_id
+$$;
+
 -- A worker leaves: 'draining' while it finishes what it holds, then 'stopped'. What it still holds then goes back
 -- without using up its attempt, known to the worker or not (the answer to a claim may have been lost).
 create function agent_worker.sign_off(p_worker_id uuid, p_state text) returns void
@@ -286,6 +307,25 @@ begin
   delete from agent_worker.workers w where w.stopped_at < now() - make_interval(secs => p_retention_s);
   return pruned;
 end
+$$;
+
+-- Seconds that the longest waiting head of these kinds' lanes has been due.
+-- Index: agent_task_requests_claim_idx, once per lane.
+create function agent_worker.oldest_pending(p_kinds text[]) returns double precision
+language sql stable
+set search_path = ''
+set enable_seqscan = off
+as $$
+  select coalesce(max(extract(epoch from now() - head.updated_at)), 0)::double precision
+  from unnest(p_kinds) as offered (kind)
+  cross join generate_series(0, 9) as lane (priority)
+  cross join lateral (
+    select t.updated_at
+    from public.agent_task_requests t
+    where t.status = 'pending' and t.run_at is null and t.kind = offered.kind and t.priority = lane.priority
+    order by t.seq
+    limit 1
+  ) head
 $$;
 
 -- How much work the workers of these kinds have: due tasks and tasks that run, each counted up to p_limit. What waits

@@ -85,6 +85,21 @@ after insert or update of name, cron, timezone, enabled on agent_worker.schedule
 for each statement
 execute function agent_worker.ring_schedule();
 
+-- The schedules that fire next, those nobody has looked at first, with the database's time.
+-- Index: schedules_next_idx.
+create function agent_worker.next_schedules(p_limit integer) returns table (
+  name text, cron text, timezone text, next_fire_at timestamptz, last_slot timestamptz, seen_at timestamptz
+)
+language sql stable
+set search_path = ''
+as $$
+  select s.name, s.cron, s.timezone, s.next_fire_at, s.last_slot, now()
+  from agent_worker.schedules s
+  where s.enabled and (s.next_fire_at is not null or s.error is null)
+  order by s.next_fire_at nulls first
+  limit p_limit
+$$;
+
 -- Insert the task of one slot; null when the slot has fired before, whatever the schedule's row says: its task's id
 -- follows from name and slot.
 create function agent_worker.fire_slot(p_schedule agent_worker.schedules, p_slot timestamptz) returns uuid

@@ -72,8 +72,9 @@ def _postgres(settings: Settings) -> Finding:
     try:
         found = require_binaries(account_for(cluster), cluster=cluster, major=None)
     except AgentWorkerError as exc:
-        is_needed = settings.database_url is None
-        text = str(exc).partition(" · ")[0] + ("" if is_needed else "; DATABASE_URL is used instead")
+        is_needed = settings.database_url is None and not settings.is_over_http
+        instead = "SUPABASE_URL" if settings.is_over_http else "DATABASE_URL"
+        text = str(exc).partition(" · ")[0] + ("" if is_needed else f"; {instead} is used instead")
         return Finding(
             "postgres", _FAILED if is_needed else _NOTE, text, "pip install 'agent-worker[embedded]'"
         )
@@ -85,6 +86,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
     if settings.database_url is not None:
         yield from asyncio.run(_look_at(settings.database_url.get_secret_value()))
         return
+    if settings.is_over_http:
+        yield _project(settings)
+        return
     url = find_running(settings.data_dir)
     if url is not None:
         yield from asyncio.run(_look_at(url))
@@ -94,6 +98,16 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "database", _OK, f"DATABASE_URL is not set; one is made in {settings.data_dir} when needed"
         )
+
+
+def _project(settings: Settings) -> Finding:
+    try:
+        project = app.project(settings)
+        asyncio.run(app.ready_project(project))
+    except AgentWorkerError as exc:
+        what, _, fix = str(exc).rpartition(" · ")
+        return Finding("database", _FAILED, what, fix)
+    return Finding("database", _OK, f"the Supabase project at {project.target}, over HTTP: enough for `run`")
 
 
 async def _look_at(url: str) -> list[Finding]:

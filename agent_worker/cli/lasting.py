@@ -29,9 +29,10 @@ def lasting_database(settings: Settings) -> Iterator[str]:
     and a worker must outlive it: so a joined server is taken over when its owner has gone.
 
     Raises:
-        ConfigurationError: No PostgreSQL is installed, or its data cannot be used.
+        ConfigurationError: Only SUPABASE_URL is set; or no PostgreSQL is installed, or its data cannot be used.
         DatabaseUnavailable: It does not start.
     """
+    app.require_connection(settings)
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return

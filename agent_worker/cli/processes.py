@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from agent_worker import app
+from agent_worker.db.project import Project
 from agent_worker.registry import build_processors, process_builders
 from agent_worker.settings import Settings
 from agent_worker.worker.supervisor import Start, Supervisor
@@ -18,7 +19,7 @@ SLACK_S = 20.0
 
 async def run_processes(
     settings: Settings,
-    database_url: str,
+    place: str | Project,
     *,
     scripts: Sequence[str] = (),
     on_ready: Callable[[Sequence[str]], None] | None = None,
@@ -28,7 +29,7 @@ async def run_processes(
 
     Args:
         settings: In force.
-        database_url: A database whose schema fits; it must outlive the children.
+        place: The URL of a database whose schema fits, which must outlive the children; or the project it is in.
         scripts: Processors in files, each `file.py:Class`.
         on_ready: Called with the workers' names once all are in the fleet.
         output: Where the children's output goes; None: where ours goes.
@@ -41,14 +42,14 @@ async def run_processes(
     """
     process_builders(build_processors(scripts, kinds=settings.kinds))
     await app.chat_models(settings).close()
-    supervisor = make_supervisor(settings, database_url, scripts=scripts, on_ready=on_ready, output=output)
+    supervisor = make_supervisor(settings, place, scripts=scripts, on_ready=on_ready, output=output)
     with app.stop_signals(supervisor.stop):
         return await supervisor.run()
 
 
 def make_supervisor(
     settings: Settings,
-    database_url: str,
+    place: str | Project,
     *,
     scripts: Sequence[str] = (),
     on_ready: Callable[[Sequence[str]], None] | None = None,
@@ -58,11 +59,18 @@ def make_supervisor(
     return Supervisor(
         lambda start: list(_command(settings, scripts, start)),
         processes=settings.processes,
-        environment={**os.environ, "DATABASE_URL": database_url},
+        environment={**os.environ, **_place_variables(place)},
         stop_patience_s=settings.shutdown_grace_s + SLACK_S,
         on_ready=on_ready,
         output=output,
     )
+
+
+def _place_variables(place: str | Project) -> dict[str, str]:
+    """Hand on by the environment, which other users cannot read, where the children find their database."""
+    if isinstance(place, str):
+        return {"DATABASE_URL": place}
+    return {"SUPABASE_URL": place.url, "SUPABASE_SERVICE_KEY": place.key.get_secret_value()}
 
 
 def _command(settings: Settings, scripts: Sequence[str], start: Start) -> Iterator[str]:

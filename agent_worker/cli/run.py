@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -12,6 +14,7 @@ from agent_worker.cli.lasting import lasting_database
 from agent_worker.cli.options import Concurrency, DatabaseUrl, Processes, Scripts
 from agent_worker.cli.processes import run_processes
 from agent_worker.cli.session import read_settings
+from agent_worker.db.project import Project
 from agent_worker.settings import Settings
 from agent_worker.telemetry import configure_logging
 from agent_worker.worker.supervisor import SupervisorLink
@@ -48,7 +51,8 @@ def run(
     SIGTERM or Ctrl-C drains: no new tasks, and those that run may finish (AGENT_WORKER_SHUTDOWN_GRACE_S); what is
     left then goes back to the queue. A second one stops at once. Nothing is lost either way.
 
-    Without DATABASE_URL the embedded PostgreSQL in AGENT_WORKER_DATA_DIR is used. Every option has an environment
+    With SUPABASE_URL and SUPABASE_SERVICE_KEY instead of DATABASE_URL it works in that project over HTTP. With neither
+    the embedded PostgreSQL in AGENT_WORKER_DATA_DIR is used. Every option has an environment
     variable; `agent-worker config` lists them all.
     """
     scripts = processor or []
@@ -66,17 +70,31 @@ def run(
     if supervised is not None:
         _run_supervised(settings, scripts, SupervisorLink(supervised))
         return
+    with _ready_place(settings) as place:
+        if settings.processes == 1:
+            asyncio.run(app.run_worker(settings, place, scripts=scripts))
+            return
+        code = asyncio.run(run_processes(settings, place, scripts=scripts))
+    raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def _ready_place(settings: Settings) -> Iterator[str | Project]:
+    """Yield where the worker's tables are, having made sure that they fit."""
+    if settings.is_over_http:
+        project = app.project(settings)
+        asyncio.run(app.ready_project(project))
+        yield project
+        return
     with lasting_database(settings) as url:
         asyncio.run(app.ready_database(url, is_ours=settings.database_url is None))
-        if settings.processes == 1:
-            asyncio.run(app.run_worker(settings, url, scripts=scripts))
-            return
-        code = asyncio.run(run_processes(settings, url, scripts=scripts))
-    raise typer.Exit(code)
+        yield url
 
 
 def _run_supervised(settings: Settings, scripts: list[str], link: SupervisorLink) -> None:
     """Be one of the processes of another `run`, which has made the database ready."""
     link.follow()
-    with app.database(settings) as url:
-        asyncio.run(app.run_worker(settings, url, scripts=scripts, on_started=link.announce))
+    with contextlib.ExitStack() as stack:
+        over_http = settings.is_over_http
+        place = app.project(settings) if over_http else stack.enter_context(app.database(settings))
+        asyncio.run(app.run_worker(settings, place, scripts=scripts, on_started=link.announce))

@@ -22,7 +22,12 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from agent_worker.db import arrays
 from agent_worker.db.queries import sql
 from agent_worker.db.transport import Params, Rows, Transport
-from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutOfDate
+from agent_worker.domain.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    SchemaOutOfDate,
+    ValueRefused,
+)
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -123,6 +128,16 @@ def translated(target: str) -> Iterator[None]:
         ) from exc
 
 
+@contextlib.contextmanager
+def refused_values() -> Iterator[None]:
+    """Turn what `translated` lets pass into the domain's `ValueRefused`."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        message = exc.diag.message_primary or type(exc).__name__
+        raise ValueRefused(message, sqlstate=exc.sqlstate or "") from exc
+
+
 def _first_line(exc: BaseException) -> str:
     lines = str(exc).strip().splitlines()
     return lines[0].removeprefix("connection failed: ") if lines else type(exc).__name__
@@ -205,14 +220,16 @@ class Database:
 
     async def call(self, name: LiteralString, params: Params) -> Rows:
         """Run `queries/{name}.sql` and return its rows; see `Transport`."""
-        async with self.connection() as conn:
-            return await _call(conn, name, params)
+        with refused_values():
+            async with self.connection() as conn:
+                return await _call(conn, name, params)
 
     @contextlib.asynccontextmanager
     async def together(self) -> AsyncIterator[Transport]:
         """Give a transport whose calls are one transaction; see `Transport`."""
-        async with self.connection() as conn, conn.transaction():
-            yield _Transaction(conn)
+        with refused_values():
+            async with self.connection() as conn, conn.transaction():
+                yield _Transaction(conn, self.target)
 
     async def fetch_all(self, query: LiteralString, params: Params | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
@@ -229,8 +246,9 @@ class Database:
 class _Transaction:
     """Calls on one connection, in the transaction that is open on it."""
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection, target: str) -> None:
         self._conn = conn
+        self.target = target
 
     async def call(self, name: LiteralString, params: Params) -> Rows:
         return await _call(self._conn, name, params)

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import errors as pg
 
-from agent_worker.db.connection import Connection, Database, complete_conninfo, describe_target, translated
+from agent_worker.db.connection import Connection, complete_conninfo, describe_target, translated
 from agent_worker.db.migration_files import Migration, bootstrap_file, load_migrations, split_statements
 from agent_worker.db.queries import sql
+from agent_worker.db.transport import Transport
 from agent_worker.domain.errors import ConfigurationError, SchemaOutOfDate
 
 __all__ = ["Migration", "MigrationReport", "MigrationStatus", "check_schema", "migrate", "status"]
@@ -136,7 +137,7 @@ async def status(database_url: str) -> MigrationStatus:
     )
 
 
-async def check_schema(db: Database) -> None:
+async def check_schema(transport: Transport) -> None:
     """Make sure that this release and the database fit; one query that reads no table.
 
     Raises:
@@ -144,8 +145,8 @@ async def check_schema(db: Database) -> None:
             still serves this release passes, so that workers can be replaced one by one after a migration.
         DatabaseUnavailable: Nobody answers.
     """
-    ((version, serves_since),) = await db.fetch_all(sql("schema_version"))
-    _compare(version, serves_since, target=db.target)
+    ((version, serves_since),) = await transport.call("schema_version", {})
+    _compare(version, serves_since, target=transport.target)
 
 
 @contextlib.asynccontextmanager

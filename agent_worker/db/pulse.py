@@ -7,11 +7,17 @@ from uuid import UUID
 
 import psycopg
 
-from agent_worker.db.connection import complete_conninfo, describe_target, translated, with_role
+from agent_worker.db.connection import (
+    complete_conninfo,
+    describe_target,
+    refused_values,
+    translated,
+    with_role,
+)
 from agent_worker.db.queries import sql
 
 
-class Pulse:
+class PostgresPulse:
     """One connection that updates one worker's row, and comes back by itself after a loss."""
 
     def __init__(self, conninfo: str, worker_id: UUID) -> None:
@@ -29,7 +35,7 @@ class Pulse:
         Raises:
             DatabaseUnavailable: The beat did not arrive; the next one connects anew.
         """
-        with translated(self._target):
+        with refused_values(), translated(self._target):
             try:
                 if self._conn is None:
                     self._conn = psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=None)

@@ -149,7 +149,7 @@ class Queue:
 
         Raises:
             DatabaseUnavailable: Nothing, or with a cut connection perhaps all, was written; write it again.
-            psycopg.Error: A value does not fit the database (see `agent_worker.worker.recorder`).
+            ValueRefused: A value does not fit the database (see `agent_worker.worker.recorder`).
         """
         if batch.is_one_statement:
             return await self._write(self._transport, batch)

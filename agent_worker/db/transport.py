@@ -13,9 +13,14 @@ Rows: TypeAlias = list[tuple[Any, ...]]
 class Transport(Protocol):
     """Calls statements of `queries/` by their names.
 
-    Errors are the domain's where they may pass by themselves (`DatabaseUnavailable`) or need a person
-    (`SchemaOutOfDate`, `ConfigurationError`), and the transport's own where a value of one task is refused.
+    Errors are the domain's: what may pass by itself is `DatabaseUnavailable`, what needs a person is `SchemaOutOfDate`
+    or `ConfigurationError`, and a value of one task that PostgreSQL does not take is `ValueRefused`.
     """
+
+    @property
+    def target(self) -> str:
+        """Name the database for a person, without its secrets."""
+        ...
 
     async def call(self, name: LiteralString, params: Params) -> Rows:
         """Run `queries/{name}.sql` and return its rows."""

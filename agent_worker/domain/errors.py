@@ -5,6 +5,7 @@ AgentWorkerError
 ├── ConfigurationError        a setting is missing or wrong; names it and the fix     exit code 2
 ├── DatabaseUnavailable       nobody answers, or the connection broke                 exit code 3
 ├── SchemaOutOfDate           tables older or newer than the code; names the command  exit code 3
+├── ValueRefused              PostgreSQL does not take a value of one task
 ├── TaskRefused, TaskNotFound, QuestionClosed, TaskFailed, WaitTimeout                  see client_errors
 ├── LeaseLost                 the task moved on: this worker's writes no longer count
 └── ProcessorError            an attempt failed: `code`, `retryable`
@@ -42,6 +43,21 @@ class DatabaseUnavailable(AgentWorkerError):
 
 class SchemaOutOfDate(AgentWorkerError):
     """The tables are older or newer than this release. The message names the command that mends it."""
+
+
+class ValueRefused(AgentWorkerError):
+    """PostgreSQL does not take a value: it breaks a rule of a table, or is no value of the column's type.
+
+    It belongs to one task of a batch, so writing the same batch again would not help.
+
+    Args:
+        message: PostgreSQL's own words.
+        sqlstate: Its code, such as `23514`; empty when it never came so far.
+    """
+
+    def __init__(self, message: str, *, sqlstate: str = "") -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
 
 
 class LeaseLost(AgentWorkerError):

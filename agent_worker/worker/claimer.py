@@ -16,7 +16,7 @@ from agent_worker.db.queue import Batch, Claimed, Queue
 from agent_worker.domain.lanes import LaneBook
 from agent_worker.domain.task import Task
 from agent_worker.worker.loop import Loop
-from agent_worker.worker.watch import Watch
+from agent_worker.worker.watch import Lookout
 
 logger = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ class Claimer(Loop[int]):
     def __init__(
         self,
         queue: Queue,
-        watch: Watch,
+        watch: Lookout,
         *,
         kinds: Sequence[str],
         slots: int,

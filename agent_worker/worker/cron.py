@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from agent_worker.db.schedules import Fired, Schedules, Upcoming
+from agent_worker.db.firing import Fired, Firing, Upcoming
 from agent_worker.domain.client_errors import InvalidSchedule
 from agent_worker.domain.schedule import Decision, decide
 from agent_worker.worker.loop import Loop
@@ -35,15 +35,15 @@ class CronRound:
 class Cron(Loop[CronRound]):
     """Insert the tasks of schedules whose time has come; sleeps until the next one, at most `INTERVAL_S`."""
 
-    def __init__(self, schedules: Schedules) -> None:
+    def __init__(self, firing: Firing) -> None:
         super().__init__(interval_s=INTERVAL_S)
-        self._schedules = schedules
+        self._firing = firing
 
     async def run_once(self) -> CronRound:
         """Fire what is due."""
-        upcoming = await self._schedules.upcoming(limit=BATCH)
+        upcoming = await self._firing.upcoming(limit=BATCH)
         decided = [(seen, _decide(seen)) for seen in upcoming if seen.is_due]
-        done = await self._schedules.fire(decided) if decided else []
+        done = await self._firing.fire(decided) if decided else []
         for fired in done:
             _tell(fired)
         return CronRound(tuple(done), _next_due_s(upcoming, decided))

@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-import psycopg
 import structlog
 
-from agent_worker.db.pulse import Pulse
+from agent_worker.db.link import Pulse
 from agent_worker.domain.errors import AgentWorkerError
 
 logger = structlog.get_logger(__name__)
@@ -24,8 +23,7 @@ class Heartbeat:
     """Updates the worker's row every `interval_s` seconds.
 
     Args:
-        conninfo: The database.
-        worker_id: Whose row.
+        pulse: Beats for this worker; closed at the end.
         interval_s: Seconds between beats; a missed one is repeated after a third of that.
         in_flight: How many attempts run, for `status`.
         on_cancel: Called in the heartbeat's thread with the held tasks that somebody asked to cancel.
@@ -34,15 +32,14 @@ class Heartbeat:
 
     def __init__(
         self,
-        conninfo: str,
-        worker_id: UUID,
+        pulse: Pulse,
         *,
         interval_s: float,
         in_flight: Callable[[], int],
         on_cancel: Callable[[list[UUID]], None],
         on_unknown: Callable[[], None],
     ) -> None:
-        self._pulse = Pulse(conninfo, worker_id)
+        self._pulse = pulse
         self._interval_s = interval_s
         self._in_flight = in_flight
         self._on_cancel = on_cancel
@@ -88,7 +85,7 @@ class Heartbeat:
     def _beat(self) -> bool:
         try:
             is_known, cancel_ids = self._pulse.beat(self._in_flight())
-        except (AgentWorkerError, psycopg.Error) as exc:
+        except AgentWorkerError as exc:
             if not self._has_failed:
                 logger.warning("heartbeat.failed", error=str(exc), age_s=round(self.age_s, 1))
             self._has_failed, self._steady_since = True, None

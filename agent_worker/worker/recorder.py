@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import psycopg
 import structlog
 
 from agent_worker.db.queue import Batch, Final, Queue, Said, Spawned
@@ -29,6 +28,7 @@ from agent_worker.domain.errors import (
     LeaseLost,
     SchemaOutOfDate,
     Unstorable,
+    ValueRefused,
 )
 from agent_worker.domain.events import DeltaBuffer, Event, with_step
 from agent_worker.domain.json import JsonObject, dump_json
@@ -79,12 +79,16 @@ class Recorder(Loop[int]):
     Args:
         queue: Where tasks live.
         on_lost: Called with each lease that turned out to be lost, so that its attempt can be stopped.
+        on_delayed: Called when tasks were put back for later.
     """
 
-    def __init__(self, queue: Queue, *, on_lost: Callable[[Lease], None]) -> None:
+    def __init__(
+        self, queue: Queue, *, on_lost: Callable[[Lease], None], on_delayed: Callable[[], None]
+    ) -> None:
         super().__init__(interval_s=0.0)
         self._queue = queue
         self._on_lost = on_lost
+        self._on_delayed = on_delayed
         self._streams: dict[Lease, _Stream] = {}
         self._spoken: set[Lease] = set()
         self._batch = Batch()
@@ -264,6 +268,8 @@ class Recorder(Loop[int]):
             for _, done in waiters:
                 done(Fate.LOST)
             raise
+        if any(delay_s > 0 for _, delay_s in (*batch.retries, *batch.releases)):
+            self._on_delayed()
         if not lost and not refused:
             for _, done in waiters:
                 done(Fate.WRITTEN)
@@ -276,13 +282,13 @@ class Recorder(Loop[int]):
     async def _write(self, batch: Batch) -> tuple[set[Lease], dict[Lease, Unstorable]]:
         try:
             return await self._write_until_done(batch), {}
-        except (psycopg.Error, ValueError, TypeError) as exc:
+        except (ValueRefused, ValueError, TypeError) as exc:
             leases = batch.leases()
             if len(leases) == 1:
-                logger.warning(
-                    "recorder.refused", task_id=str(next(iter(leases)).task_id), error=type(exc).__name__
-                )
-                return set(), dict.fromkeys(leases, Unstorable(_reason(exc)))
+                # Not the message: PostgreSQL's may quote the value.
+                code = exc.sqlstate if isinstance(exc, ValueRefused) else type(exc).__name__
+                logger.warning("recorder.refused", task_id=str(next(iter(leases)).task_id), error=code)
+                return set(), dict.fromkeys(leases, Unstorable(str(exc)))
         lost: set[Lease] = set()
         refused: dict[Lease, Unstorable] = {}
         for lease in leases:
@@ -306,11 +312,3 @@ class Recorder(Loop[int]):
                 if failures:
                     logger.info("recorder.recovered", leases=len(batch.leases()), failures=failures)
                 return lost
-
-
-def _reason(exc: Exception) -> str:
-    match exc:
-        case psycopg.Error():
-            return exc.diag.message_primary or type(exc).__name__
-        case _:
-            return str(exc)

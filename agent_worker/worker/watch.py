@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Sequence
-from typing import LiteralString
+from typing import LiteralString, Protocol
 from uuid import UUID
 
 from agent_worker.db.arrays import TextArray
@@ -42,8 +42,45 @@ POLL_S = (0.02, 1.0)
 """Shortest and longest wait between looks that find nothing, without notifications."""
 
 
+def poll_delay_s(quiet_looks: int, longest_s: float) -> float:
+    """Return the wait after so many looks in a row that found nothing: doubled each time, at most `longest_s`."""
+    return float(min(POLL_S[0] * 2.0 ** min(quiet_looks - 1, 10), longest_s))
+
+
+class Lookout(Protocol):
+    """How a claimer learns when to look again."""
+
+    def begin(self) -> None:
+        """Begin anew: what was said meanwhile is lost."""
+        ...
+
+    def rung(self, kind: str) -> bool:
+        """Hear that a task of this kind has come; returns whether that is ours to look after."""
+        ...
+
+    async def take(self) -> bool:
+        """Take the watch for the kinds that nobody watches; returns whether there were any."""
+        ...
+
+    def is_offered(self, by: str) -> bool:
+        """Hear that a worker looks out no longer; returns whether that was another one."""
+        ...
+
+    def leave(self) -> None:
+        """Have another worker take over: this one has no free slot, finds more than it can take, or stops."""
+        ...
+
+    def found(self) -> None:
+        """Say that a look found tasks, so that there may be more."""
+        ...
+
+    async def rest(self) -> float:
+        """Return how long to wait after a look that found nothing, having arranged to be woken."""
+        ...
+
+
 class Watch:
-    """One worker's part in looking out.
+    """One worker's part in looking out; a `Lookout`.
 
     Args:
         listener: Its session holds the locks; hears `task KIND` and `watch WORKER`.
@@ -123,8 +160,7 @@ class Watch:
         """Return how long to wait after a look that found nothing, having arranged to be woken."""
         self._quiet_looks += 1
         if not self._listener.connected:
-            shortest, longest = POLL_S
-            return min(shortest * 2.0 ** min(self._quiet_looks - 1, 10), longest, self._interval_s)
+            return poll_delay_s(self._quiet_looks, min(POLL_S[1], self._interval_s))
         if time.monotonic() >= self._next_try:
             await self.take()
         if not self._kept or self.is_armed:

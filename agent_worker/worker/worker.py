@@ -10,11 +10,11 @@ from uuid import UUID
 
 import structlog
 
-from agent_worker.db.connection import Database
+from agent_worker.db.firing import Firing
 from agent_worker.db.fleet import Fleet, WorkerIdentity
+from agent_worker.db.link import Link
 from agent_worker.db.listen import Listener
 from agent_worker.db.queue import Queue
-from agent_worker.db.schedules import Schedules
 from agent_worker.domain.backoff import Backoff
 from agent_worker.domain.chat import ChatModel
 from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable
@@ -28,18 +28,14 @@ from agent_worker.worker.executor import Executor
 from agent_worker.worker.heartbeat import Heartbeat
 from agent_worker.worker.lifesign import LifeSign
 from agent_worker.worker.loop import Loop
+from agent_worker.worker.polling import Polling
 from agent_worker.worker.pool.pool import ProcessPool
 from agent_worker.worker.recorder import Recorder
 from agent_worker.worker.upkeep import Housekeeper, Pruner, Rescuer, Scheduler
-from agent_worker.worker.watch import Watch
+from agent_worker.worker.watch import Lookout, Watch
 from agent_worker.worker.watchdog import Watchdog
 
 logger = structlog.get_logger(__name__)
-
-CHANNEL = "agent_worker"
-"""Says `task KIND` (new tasks have come), `watch WORKER` (which looks out for new tasks no longer), `look` (limits changed),
-`cancel UUID` and `schedule`."""
-
 
 MAX_UNRECORDED = 20_000
 """Outcomes held while the database is slow; then no more tasks are claimed."""
@@ -68,7 +64,7 @@ class Worker:
     """Claims and runs tasks until it is stopped.
 
     Args:
-        db: An open database; the caller closes it.
+        link: The way to an open database; the caller closes it.
         identity: Who this worker is.
         processors: By kind; only these kinds are claimed.
         processes: Run those that ask for a process; of these kinds only as many tasks are claimed as it has processes.
@@ -79,7 +75,7 @@ class Worker:
 
     def __init__(
         self,
-        db: Database,
+        link: Link,
         *,
         identity: WorkerIdentity,
         processors: Mapping[str, Processor],
@@ -88,18 +84,18 @@ class Worker:
         metrics: Metrics,
         options: WorkerOptions,
     ) -> None:
-        self._db = db
+        self._link = link
         self.identity = identity
         self._options = options
         self._metrics = metrics
-        self._fleet = Fleet(db)
+        self._fleet = Fleet(link.transport)
         self._processes = processes
         self._state = "starting"
         self._is_registered = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._chores: set[asyncio.Task[None]] = set()
-        queue = Queue(db, identity.id)
-        self.recorder = Recorder(queue, on_lost=self._lose)
+        queue = Queue(link.transport, identity.id)
+        self.recorder = Recorder(queue, on_lost=self._lose, on_delayed=self._delayed)
         self.executor = Executor(
             queue,
             self.recorder,
@@ -112,7 +108,7 @@ class Worker:
             on_slot_free=self._slot_freed,
             on_room=self._room_made,
         )
-        self.listener = Listener(db.conninfo, [CHANNEL], on_notify=self._hear, on_up=self._look)
+        self.listener = link.ears(on_notify=self._hear, on_up=self._look)
         turn = asyncio.Lock()
         light = [kind for kind in identity.kinds if kind not in processes.kinds]
         self.claimer = self._make_claimer(queue, turn, light, options.concurrency, self._free_slots)
@@ -141,7 +137,7 @@ class Worker:
             interval_s=options.schedule_interval_s,
             is_told=lambda: self.listener.connected,
         )
-        self.cron = Cron(Schedules(db))
+        self.cron = Cron(Firing(link.transport))
         self.housekeeper = Housekeeper(
             self._fleet,
             interval_s=options.housekeeping_interval_s,
@@ -149,8 +145,7 @@ class Worker:
             unknown_kind_grace_s=options.unknown_kind_grace_s,
         )
         self.heartbeat = Heartbeat(
-            db.conninfo,
-            identity.id,
+            link.pulse(identity.id),
             interval_s=options.heartbeat_s,
             in_flight=lambda: self.executor.in_flight,
             on_cancel=lambda ids: self._in_loop(lambda: self.executor.cancel(ids)),
@@ -178,12 +173,7 @@ class Worker:
     ) -> Claimer:
         return Claimer(
             queue,
-            Watch(
-                self.listener,
-                kinds,
-                worker_id=self.identity.id,
-                interval_s=self._options.poll_interval_s,
-            ),
+            self._lookout(kinds),
             kinds=kinds,
             slots=slots,
             free_slots=free_slots,
@@ -193,14 +183,22 @@ class Worker:
             interval_s=self._options.poll_interval_s,
         )
 
+    def _lookout(self, kinds: Sequence[str]) -> Lookout:
+        """Keep watch where a session of ours can hold the locks for it, and look by ourselves where none can."""
+        interval_s = self._options.poll_interval_s
+        if isinstance(self.listener, Listener):
+            return Watch(self.listener, kinds, worker_id=self.identity.id, interval_s=interval_s)
+        return Polling(self.listener, kinds, interval_s=interval_s)
+
     def _show_gauges(self, metrics: Metrics) -> None:
+        link = self._link
         slots = float(self._options.concurrency)
         metrics.observe("in_flight", "Attempts that hold a slot.", lambda: float(self.executor.in_flight))
         metrics.observe("unrecorded", "Outcomes not yet written.", lambda: float(self.executor.unrecorded))
         metrics.observe("slots", "Most attempts at once.", lambda: slots)
         metrics.observe("processes_busy", "Attempts in processes.", lambda: float(self._processes.busy))
         metrics.observe("processes_limit", "Most of them at once.", lambda: float(self._processes.size))
-        metrics.observe("pool_in_use", "Pooled connections handed out.", lambda: float(self._db.in_use))
+        metrics.observe("pool_in_use", "Pooled connections handed out.", lambda: float(link.in_use))
         metrics.observe(
             "oldest_pending_seconds",
             "For how long the longest waiting task of this worker's kinds has been due.",
@@ -246,7 +244,7 @@ class Worker:
             watching="agent_task_requests",
             kinds=list(self.identity.kinds),
             slots=self._options.concurrency,
-            database=self._db.target,
+            database=self._link.transport.target,
         )
 
     async def drain(self, *, stop_now: asyncio.Event | None = None) -> None:
@@ -336,10 +334,14 @@ class Worker:
         # Not more than can run: the rest waits in the queue, where a worker with a free process finds it.
         return min(self._free_slots(), self._processes.size - self.executor.heavy_in_flight)
 
-    # The parts know each other through these three, for each is made before the one it calls.
+    # The parts know each other through these four, for each is made before the one it calls.
 
     def _lose(self, lease: Lease) -> None:
         self.executor.lose(lease)
+
+    def _delayed(self) -> None:
+        if not self.listener.connected:  # else the database says so, to everybody
+            self.scheduler.wake()
 
     def _slot_freed(self) -> None:
         for claimer in self._claimers:

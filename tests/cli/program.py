@@ -28,7 +28,7 @@ FAST = {
 
 def environment(url: str | None, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """An environment in which nothing of the machine's own set-up is found."""
-    strange = ("AGENT_WORKER_", "OPENAI_", "DATABASE_", "PG", "NO_COLOR", "FORCE_COLOR")
+    strange = ("AGENT_WORKER_", "OPENAI_", "DATABASE_", "SUPABASE_", "PG", "NO_COLOR", "FORCE_COLOR")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
     return {**kept, **FAST, **({} if url is None else {"DATABASE_URL": url}), **(extra or {})}
 

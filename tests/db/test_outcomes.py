@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-import psycopg
 import pytest
 
 from agent_worker.db.connection import Database
 from agent_worker.db.fleet import Fleet
 from agent_worker.db.queries import sql
 from agent_worker.db.queue import Batch, Final, Queue
+from agent_worker.domain.errors import ValueRefused
 from agent_worker.domain.replay import Call, Checkpoint
 from agent_worker.domain.task import Resume, TaskStatus
 from agent_worker.testing.postgres import insert_task, read_task
@@ -207,7 +207,8 @@ async def test_a_value_that_the_database_refuses_undoes_its_whole_batch(db: Data
     lease = await claim_new(db, queue)
     too_long = Checkpoint("k" * 256, Call.VALUE, 1)
 
-    with pytest.raises(psycopg.errors.CheckViolation):
+    with pytest.raises(ValueRefused, match="key must have 1 to 255 characters") as caught:
         await queue.write(Batch(checkpoints=[(lease, too_long)], finals=[final(lease)]))
 
+    assert caught.value.sqlstate == "23514"
     assert await status_of(db, lease.task_id) == "processing"

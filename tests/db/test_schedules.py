@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from agent_worker.db.connection import Database
+from agent_worker.db.firing import Firing
 from agent_worker.db.schedules import Schedules
 from agent_worker.domain.client_errors import (
     DuplicateSchedule,
@@ -37,9 +38,14 @@ def schedules(db: Database) -> Schedules:
 
 
 @pytest.fixture
-def cron(schedules: Schedules) -> Cron:
+def firing(db: Database) -> Firing:
+    return Firing(db)
+
+
+@pytest.fixture
+def cron(firing: Firing) -> Cron:
     """What a worker runs."""
-    return Cron(schedules)
+    return Cron(firing)
 
 
 async def insert(db: Database, name: str = "report", **columns: Any) -> None:
@@ -100,7 +106,7 @@ async def test_a_due_slot_inserts_its_task_with_everything_the_schedule_says(
 async def test_twenty_workers_at_one_due_slot_insert_one_task(database_url: str, db: Database) -> None:
     await insert(db)
     async with Database(database_url, max_size=20) as many:
-        workers = [Cron(Schedules(many)) for _ in range(20)]
+        workers = [Cron(Firing(many)) for _ in range(20)]
         found = await asyncio.gather(*(worker.run_once() for worker in workers))
 
     assert len(await tasks(db)) == 1
@@ -121,7 +127,7 @@ async def test_twenty_workers_fire_two_hundred_schedules_once_each(database_url:
 
     async with Database(database_url, max_size=20) as many:
         for _ in range(2):  # who finds all rows locked has nothing to do
-            await asyncio.gather(*(work(Cron(Schedules(many))) for _ in range(20)))
+            await asyncio.gather(*(work(Cron(Firing(many))) for _ in range(20)))
 
     kinds = [kind for _, kind in await tasks(db)]
     assert sorted(kinds) == sorted(f"k{n}" for n in range(1, 201))
@@ -174,40 +180,40 @@ async def test_a_schedule_deleted_and_written_again_does_not_repeat_its_slot(
 
 
 async def test_the_database_refuses_a_slot_that_its_clock_has_not_reached(
-    db: Database, schedules: Schedules
+    db: Database, firing: Firing
 ) -> None:
     """A worker that read the time before the clock stepped back."""
     await insert(db, cron=MINUTELY)
-    (seen,) = await schedules.upcoming(limit=1)
+    (seen,) = await firing.upcoming(limit=1)
     ahead = seen.now + timedelta(hours=2)
 
-    await schedules.fire([(seen, decide(seen.timing, ahead))])
+    await firing.fire([(seen, decide(seen.timing, ahead))])
 
     assert await tasks(db) == []
 
 
 async def test_the_database_refuses_a_slot_up_to_the_last_one_though_its_task_is_pruned(
-    db: Database, schedules: Schedules, cron: Cron
+    db: Database, firing: Firing, cron: Cron
 ) -> None:
     await insert(db)
     (fired,) = (await cron.run_once()).done
     await run(db, "DELETE FROM agent_task_requests")
-    (seen,) = await schedules.upcoming(limit=1)
+    (seen,) = await firing.upcoming(limit=1)
 
-    await schedules.fire([(seen, Decision(fired.slot, seen.now + timedelta(days=1)))])
+    await firing.fire([(seen, Decision(fired.slot, seen.now + timedelta(days=1)))])
 
     assert await tasks(db) == []
 
 
-async def test_what_another_worker_did_first_is_left_out(db: Database, schedules: Schedules) -> None:
+async def test_what_another_worker_did_first_is_left_out(db: Database, firing: Firing) -> None:
     await insert(db)
-    (seen,) = await schedules.upcoming(limit=1)
+    (seen,) = await firing.upcoming(limit=1)
     decided = [(seen, decide(seen.timing, seen.now))]
 
-    (first,) = await schedules.fire(decided)
+    (first,) = await firing.fire(decided)
 
     assert first.task_id is not None
-    assert await schedules.fire(decided) == []
+    assert await firing.fire(decided) == []
 
 
 async def test_a_user_who_guesses_a_slots_id_does_not_keep_it_from_firing(db: Database, cron: Cron) -> None:
@@ -315,7 +321,7 @@ async def test_a_task_that_is_refused_harms_no_other_and_the_next_slot_tries_aga
 ) -> None:
     """Somebody's own trigger stands for every rule that a schedule's row cannot know."""
     async with Database(own_database_url) as db:
-        cron = Cron(Schedules(db))
+        cron = Cron(Firing(db))
         await run(db, STRANGE_RULE)
         await insert(db, "strange", kind="strange")
         await insert(db, "good")
@@ -360,12 +366,12 @@ async def test_a_row_that_somebody_holds_delays_no_other(db: Database, cron: Cro
     assert [fired.name for fired in second.done] == ["held"]
 
 
-async def test_a_change_under_way_is_not_fired_by_the_old_row(db: Database, schedules: Schedules) -> None:
+async def test_a_change_under_way_is_not_fired_by_the_old_row(db: Database, firing: Firing) -> None:
     await insert(db)
-    (seen,) = await schedules.upcoming(limit=1)
+    (seen,) = await firing.upcoming(limit=1)
     await run(db, "UPDATE agent_worker.schedules SET cron = '@monthly'")
 
-    assert await schedules.fire([(seen, decide(seen.timing, seen.now))]) == []
+    assert await firing.fire([(seen, decide(seen.timing, seen.now))]) == []
     assert await tasks(db) == []
 
 

@@ -228,7 +228,10 @@ def check_command(line: str, folder: Path, database_url: str) -> None:
         case ["python", script, *options] if script.startswith("scripts/"):
             run([sys.executable, str(ROOT / script), *options, "--tasks", "1000"], folder, database_url)
         case ["export", assignment]:
-            assert re.match(r"(DATABASE_URL|OPENAI_API_KEY|POSTGRES_PASSWORD)=", assignment)
+            assert re.match(
+                r"(DATABASE_URL|SUPABASE_URL|SUPABASE_SERVICE_KEY|OPENAI_API_KEY|POSTGRES_PASSWORD)=",
+                assignment,
+            )
         case [command, *_]:
             assert command in NOT_OURS, line
 

@@ -15,7 +15,7 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import os
 
     for name in list(os.environ):
-        if name.startswith(("AGENT_WORKER_", "OPENAI_", "DATABASE_")):
+        if name.startswith(("AGENT_WORKER_", "OPENAI_", "DATABASE_", "SUPABASE_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -67,4 +67,38 @@ def test_a_value_out_of_range_is_named(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=problem):
+        load_settings()
+
+
+KEYS = ("SUPABASE_SERVICE_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY")
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_project_is_reached_by_its_url_and_key_under_any_of_its_names(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "https://abc.supabase.co")
+    monkeypatch.setenv(name, "sb_secret_x")
+    settings = load_settings()
+    assert settings.supabase_service_key is not None
+    assert settings.supabase_service_key.get_secret_value() == "sb_secret_x"
+    assert settings.is_over_http
+    assert "sb_secret_x" not in repr(settings)
+
+
+def test_a_named_database_wins_over_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "https://abc.supabase.co")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://h/d")
+    assert not load_settings().is_over_http
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [("SUPABASE_URL", "SUPABASE_SERVICE_KEY is not"), *((key, "SUPABASE_URL is not") for key in KEYS)],
+)
+def test_half_of_a_project_is_refused_with_the_other_half(
+    monkeypatch: pytest.MonkeyPatch, name: str, missing: str
+) -> None:
+    monkeypatch.setenv(name, "https://abc.supabase.co")
+    with pytest.raises(ConfigurationError, match=missing):
         load_settings()

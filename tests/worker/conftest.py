@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from psycopg.types.json import Jsonb
+from pydantic import SecretStr
 
+from agent_worker.app import linked
 from agent_worker.db.connection import Database
 from agent_worker.db.fleet import WorkerIdentity
+from agent_worker.db.project import Project
 from agent_worker.domain.backoff import Backoff
 from agent_worker.domain.processor import Processor
 from agent_worker.llm.models import Models
 from agent_worker.telemetry import Metrics, configure_logging
 from agent_worker.worker.pool.pool import ProcessPool
 from agent_worker.worker.worker import Worker, WorkerOptions
+from tests.rest.keys import SECRET
+from tests.rest.project import StandIn
 from tests.waiting import eventually
 
 OPTIONS = WorkerOptions(
@@ -49,7 +54,23 @@ def process_pool(processors: Sequence[Processor], *, size: int = 2, idle_s: floa
 
 
 @pytest.fixture
-def start_worker(database_url: str, tmp_path: Any) -> StartWorker:
+def way(request: pytest.FixtureRequest) -> str:
+    """How workers reach their database: `postgres`, or `http` by a project that stands in for Supabase."""
+    return str(getattr(request, "param", "postgres"))
+
+
+@pytest.fixture
+def project(database_url: str, way: str) -> Iterator[Project | None]:
+    """The project over this test's database; None when workers need none."""
+    if way == "postgres":
+        yield None
+        return
+    with StandIn(database_url) as stand_in:
+        yield Project(stand_in.url, SecretStr(SECRET))
+
+
+@pytest.fixture
+def start_worker(database_url: str, project: Project | None, tmp_path: Any) -> StartWorker:
     """Return `start_worker(*processors, url=…, models=…, processes=…, **options)`, a context manager around a worker.
 
     The models, which the worker closes, are `echo/echo` when none are given.
@@ -58,7 +79,7 @@ def start_worker(database_url: str, tmp_path: Any) -> StartWorker:
     @contextlib.asynccontextmanager
     async def start(
         *processors: Processor,
-        url: str = database_url,
+        url: str | None = None,
         models: Models | None = None,
         processes: ProcessPool | None = None,
         **options: Any,
@@ -75,9 +96,9 @@ def start_worker(database_url: str, tmp_path: Any) -> StartWorker:
             version="0",
             lease_s=chosen.lease_s,
         )
-        async with Database(url) as db:
+        async with linked(url or project or database_url) as link:
             worker = Worker(
-                db,
+                link,
                 identity=identity,
                 processors={processor.kind: processor for processor in processors},
                 processes=processes or process_pool(processors),

@@ -1,4 +1,2 @@
 -- What this worker holds, as the database sees it. Index: agent_task_requests_held_idx.
-SELECT id, attempt
-FROM public.agent_task_requests
-WHERE worker_id = %(worker_id)s AND status = 'processing'
+SELECT id, attempt FROM agent_worker.held_tasks(%(worker_id)s)

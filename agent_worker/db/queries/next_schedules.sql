@@ -1,7 +1,3 @@
 -- The schedules that fire next, those nobody has looked at first, with the database's time.
 -- Index: schedules_next_idx.
-SELECT s.name, s.cron, s.timezone, s.next_fire_at, s.last_slot, now()
-FROM agent_worker.schedules s
-WHERE s.enabled AND (s.next_fire_at IS NOT NULL OR s.error IS NULL)
-ORDER BY s.next_fire_at NULLS FIRST
-LIMIT %(limit)s
+SELECT name, cron, timezone, next_fire_at, last_slot, seen_at FROM agent_worker.next_schedules(%(limit)s::integer)

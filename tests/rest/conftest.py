@@ -1,0 +1,33 @@
+"""A project over each test's database, and the transport to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from agent_worker.db.project import Project
+from agent_worker.db.rest import Rest
+from tests.rest.keys import SECRET
+from tests.rest.project import StandIn
+
+
+@pytest.fixture
+def stand_in(database_url: str) -> Iterator[StandIn]:
+    """A project without Realtime."""
+    with StandIn(database_url) as started:
+        yield started
+
+
+@pytest.fixture
+def project(stand_in: StandIn) -> Project:
+    """That project, as a worker knows it."""
+    return Project(stand_in.url, SecretStr(SECRET))
+
+
+@pytest.fixture
+async def rest(project: Project) -> AsyncIterator[Rest]:
+    """An open transport to it."""
+    async with Rest(project) as opened:
+        yield opened
