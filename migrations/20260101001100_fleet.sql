@@ -51,6 +51,21 @@ end
 $$;
 
 -- Held tasks that somebody asked to cancel. Index: agent_task_requests_held_idx.
+-- By the ids of held tasks it reads these rows and no more, however many index entries an old snapshot keeps.
+create function agent_worker.cancel_requests(p_worker_id uuid, p_ids uuid[]) returns uuid[]
+language sql stable
+set search_path = ''
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+  select coalesce(array_agg(t.id), '{}')
+  from unnest(p_ids) as held (id)
+  join public.agent_task_requests t on t.id = held.id
+  where case when t.id = held.id
+    then t.worker_id = p_worker_id and t.status = 'processing' and t.cancel_requested_at is not null end
+$$;
+
 create function agent_worker.cancel_requests(p_worker_id uuid) returns uuid[]
 language sql stable
 set search_path = ''
@@ -102,8 +117,7 @@ end
 $$;
 
 -- Take tasks back from workers that stopped sending heartbeats, or fail those that have no attempt left.
--- Holders are found by a loose scan over agent_task_requests_held_idx, one probe per holder, and compared with the
--- living by the database's clock; a holder without any row counts as dead. Locks: rows, SKIP LOCKED.
+-- Index: agent_task_requests_held_idx. A holder without any row counts as dead. Locks: rows, SKIP LOCKED.
 -- A last row without an id says in how many seconds the next lease ends, should no heartbeat come: then is the time to
 -- look again.
 create function agent_worker.rescue(p_limit integer)
@@ -122,22 +136,32 @@ begin
   set state = 'lost', stopped_at = now()
   where w.stopped_at is null and w.heartbeat_at < now() - make_interval(secs => w.lease_s);
 
-  with recursive holder as (
-    (select t.worker_id from public.agent_task_requests t
-     where t.status = 'processing' and t.worker_id is not null
-     order by t.worker_id limit 1)
+  -- Probes of the dead, and of the gaps between all known workers for holders that nobody knows. What the living hold
+  -- is not looked at: under an old snapshot their line of the index is long with tasks that ended since.
+  select array_agg(found.worker_id) into dead
+  from (
+    select w.id as worker_id
+    from agent_worker.workers w
+    where w.stopped_at is not null
+      and exists (select 1 from public.agent_task_requests t where t.worker_id = w.id and t.status = 'processing')
     union all
-    select (select t.worker_id from public.agent_task_requests t
-            where t.status = 'processing' and t.worker_id > holder.worker_id
-            order by t.worker_id limit 1)
-    from holder where holder.worker_id is not null
-  )
-  select array_agg(holder.worker_id) into dead
-  from holder
-  where holder.worker_id is not null
-    and not exists (
-      select 1 from agent_worker.workers w where w.id = holder.worker_id and w.stopped_at is null
-    );
+    select (
+      select t.worker_id
+      from public.agent_task_requests t
+      where t.status = 'processing' and t.worker_id > gap.low and t.worker_id < gap.high
+      order by t.worker_id
+      limit 1
+    )
+    from (
+      select known.id as low, lead(known.id, 1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid) over (order by known.id) as high
+      from (
+        select w.id from agent_worker.workers w
+        union all select '00000000-0000-0000-0000-000000000000'::uuid
+      ) known
+    ) gap
+  ) found
+  where found.worker_id is not null;
+
   for id, kind, status in
   with taken as (
     select t.id

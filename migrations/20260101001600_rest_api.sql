@@ -148,11 +148,11 @@ as $$
   select coalesce(json_agg(r), '[]') from agent_worker.held_tasks(p_worker_id) r
 $$;
 
-create function public.agent_worker_cancel_requests(p_worker_id uuid) returns json
+create function public.agent_worker_cancel_requests(p_worker_id uuid, p_ids uuid[]) returns json
 language sql stable
 set search_path = ''
 as $$
-  select json_agg(r) from (select agent_worker.cancel_requests(p_worker_id) as cancel_ids) r
+  select json_agg(r) from (select agent_worker.cancel_requests(p_worker_id, p_ids) as cancel_ids) r
 $$;
 
 create function public.agent_worker_register_worker(

@@ -246,9 +246,11 @@ class Queue:
         rows = await self._transport.call("held_tasks", {"worker_id": self.worker_id})
         return [Lease(task_id, attempt, self.worker_id) for task_id, attempt in rows]
 
-    async def cancel_requests(self) -> list[UUID]:
-        """Return the tasks this worker holds that somebody asked to cancel."""
-        ((ids,),) = await self._transport.call("cancel_requests", {"worker_id": self.worker_id})
+    async def cancel_requests(self, task_ids: Iterable[UUID]) -> list[UUID]:
+        """Return those of these tasks that this worker holds and that somebody asked to cancel."""
+        ((ids,),) = await self._transport.call(
+            "cancel_requests", {"worker_id": self.worker_id, "ids": UuidArray(task_ids)}
+        )
         return list(ids)
 
 

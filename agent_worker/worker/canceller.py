@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from uuid import UUID
 
 from agent_worker.db.queue import Queue
@@ -16,7 +16,7 @@ class Canceller(Loop[int]):
 
     Args:
         queue: Where tasks live.
-        is_busy: Whether anything runs here; an idle worker asks nothing.
+        running: What runs here; an idle worker asks nothing.
         cancel: Stops these tasks.
         interval_s: Seconds between looks.
     """
@@ -25,19 +25,20 @@ class Canceller(Loop[int]):
         self,
         queue: Queue,
         *,
-        is_busy: Callable[[], bool],
+        running: Callable[[], Collection[UUID]],
         cancel: Callable[[Iterable[UUID]], None],
         interval_s: float,
     ) -> None:
         super().__init__(interval_s=interval_s)
         self._queue = queue
-        self._is_busy = is_busy
+        self._running = running
         self._cancel = cancel
 
     async def run_once(self) -> int:
         """Look once; returns how many tasks were asked to stop."""
-        if not self._is_busy():
+        running = list(self._running())
+        if not running:
             return 0
-        task_ids = await self._queue.cancel_requests()
+        task_ids = await self._queue.cancel_requests(running)
         self._cancel(task_ids)
         return len(task_ids)

@@ -14,7 +14,7 @@ import functools
 import inspect
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
@@ -153,6 +153,11 @@ class Executor:
     def heavy_in_flight(self) -> int:
         """Attempts that hold a process, or are about to."""
         return sum(attempt.task.kind in self._processes.kinds for attempt in self._attempts.values())
+
+    @property
+    def running(self) -> Collection[UUID]:
+        """Tasks of the attempts that hold a slot."""
+        return self._attempts.keys()
 
     @property
     def unrecorded(self) -> int:

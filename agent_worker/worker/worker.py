@@ -119,7 +119,7 @@ class Worker:
         self._claimers = [claimer for claimer, kinds in by_kinds if kinds]
         self.canceller = Canceller(
             queue,
-            is_busy=lambda: self.executor.in_flight > 0,
+            running=lambda: self.executor.running,
             cancel=self.executor.cancel,
             interval_s=options.poll_interval_s,
         )

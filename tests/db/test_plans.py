@@ -30,7 +30,7 @@ RESCUE = "SELECT * FROM agent_worker.rescue(100)"
 STAGE = "SELECT * FROM agent_worker.stage(100)"
 UNKNOWN = "SELECT * FROM agent_worker.fail_unknown_kinds(0, 100)"
 PRUNE = "SELECT agent_worker.prune(3600, 100)"
-CANCELS = "SELECT agent_worker.cancel_requests(%(worker_id)s)"
+CANCELS = "SELECT agent_worker.cancel_requests(%(worker_id)s, array[%(held)s::uuid])"
 BACKLOG = "SELECT agent_worker.backlog('{echo}', 100)"
 FINISH = """
     SELECT agent_worker.finish(%(worker_id)s, array[%(held)s], '{1}', '{completed}', array['{}']::jsonb[])
@@ -176,7 +176,7 @@ def explained(history: str) -> Iterator[Explained]:
         (STAGE, "agent_task_requests_run_at_idx", 500),
         (UNKNOWN, "agent_task_requests_claim_idx", 1_000),
         (PRUNE, "agent_task_requests_finished_idx", 3_000),
-        (CANCELS, "agent_task_requests_held_idx", 100),
+        (CANCELS, "agent_task_requests_pkey", 100),
         (BACKLOG, "agent_task_requests_claim_idx", 500),
         (FINISH, "agent_task_requests_pkey", 200),
     ],

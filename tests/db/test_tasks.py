@@ -351,7 +351,7 @@ class TestChange:
             (completed, TaskStatus.CANCELLED, TaskStatus.CANCELLED),
             (unknown, None, None),
         ]
-        assert await worker.queue.cancel_requests() == [processing]
+        assert await worker.queue.cancel_requests([processing, waiting]) == [processing]
         record = await tasks.get(pending)
         assert record is not None
         assert record.response_payload == {

@@ -174,7 +174,7 @@ async def test_children_questions_and_cancel_requests_work(
         await run(
             db, "UPDATE agent_task_requests SET cancel_requested_at = now() WHERE id = %(id)s", id=task.id
         )
-        cancels = await queue.cancel_requests() == [task.id]
+        cancels = await queue.cancel_requests([task.id]) == [task.id]
         await park(queue, lease, ask())
         ended = await read_task(db, task.id)
         return (

@@ -1,2 +1,2 @@
--- Held tasks that somebody asked to cancel. Index: agent_task_requests_held_idx.
-SELECT agent_worker.cancel_requests(%(worker_id)s)
+-- Those of these held tasks that somebody asked to cancel. Index: primary key.
+SELECT agent_worker.cancel_requests(%(worker_id)s, %(ids)s::uuid[])
