@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from agent_worker.db.connection import Database
-from agent_worker.db.pulse import Pulse
+from agent_worker.db.pulse import PostgresPulse
 from agent_worker.db.queue import Batch, Queue, Spawned
 from agent_worker.testing.postgres import insert_task, read_task
 from tests.db.steps import (
@@ -69,7 +69,7 @@ async def test_cancelling_a_task_that_runs_leaves_it_to_its_worker(
     assert await status_of(db, lease.task_id) == "processing"
     assert await queue.cancel_requests() == [lease.task_id]
     assert await Queue(db, uuid4()).cancel_requests() == []
-    pulse = Pulse(database_url, queue.worker_id)
+    pulse = PostgresPulse(database_url, queue.worker_id)
     _, cancel_ids = await asyncio.to_thread(pulse.beat, 1)
     pulse.close()
     assert cancel_ids == [lease.task_id]

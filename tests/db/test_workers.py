@@ -10,16 +10,16 @@ import pytest
 
 from agent_worker.db.connection import Database
 from agent_worker.db.fleet import Fleet
-from agent_worker.db.pulse import Pulse
+from agent_worker.db.pulse import PostgresPulse
 from agent_worker.db.queue import Queue
 from agent_worker.domain.errors import ConfigurationError
 from tests.db.steps import claim_new, register, rows, silence, status_of, value
 
 
 @pytest.fixture
-def pulse(database_url: str, queue: Queue) -> Iterator[Pulse]:
+def pulse(database_url: str, queue: Queue) -> Iterator[PostgresPulse]:
     """The heartbeat of the test's worker."""
-    opened = Pulse(database_url, queue.worker_id)
+    opened = PostgresPulse(database_url, queue.worker_id)
     yield opened
     opened.close()
 
@@ -86,7 +86,7 @@ async def test_registering_again_revives_the_same_worker(db: Database, fleet: Fl
 
 
 async def test_a_heartbeat_keeps_the_worker_alive(
-    db: Database, queue: Queue, fleet: Fleet, pulse: Pulse
+    db: Database, queue: Queue, fleet: Fleet, pulse: PostgresPulse
 ) -> None:
     await register(fleet, queue.worker_id)
     lease = await claim_new(db, queue)
@@ -99,12 +99,12 @@ async def test_a_heartbeat_keeps_the_worker_alive(
     assert await value(db, "SELECT in_flight FROM agent_worker.workers") == 7
 
 
-async def test_a_heartbeat_of_a_worker_without_a_row_says_so(pulse: Pulse) -> None:
+async def test_a_heartbeat_of_a_worker_without_a_row_says_so(pulse: PostgresPulse) -> None:
     assert await asyncio.to_thread(pulse.beat, 0) == (False, [])
 
 
 async def test_a_heartbeat_revives_a_worker_that_was_given_up(
-    db: Database, queue: Queue, fleet: Fleet, pulse: Pulse
+    db: Database, queue: Queue, fleet: Fleet, pulse: PostgresPulse
 ) -> None:
     await register(fleet, queue.worker_id)
     await silence(db, queue.worker_id)
@@ -117,7 +117,7 @@ async def test_a_heartbeat_revives_a_worker_that_was_given_up(
 
 
 async def test_a_heartbeat_does_not_end_a_drain(
-    db: Database, queue: Queue, fleet: Fleet, pulse: Pulse
+    db: Database, queue: Queue, fleet: Fleet, pulse: PostgresPulse
 ) -> None:
     await register(fleet, queue.worker_id)
     await fleet.sign_off(queue.worker_id, "draining")
@@ -128,7 +128,7 @@ async def test_a_heartbeat_does_not_end_a_drain(
 
 
 async def test_a_heartbeat_that_arrives_after_sign_off_does_not_hold_the_name(
-    db: Database, queue: Queue, fleet: Fleet, pulse: Pulse
+    db: Database, queue: Queue, fleet: Fleet, pulse: PostgresPulse
 ) -> None:
     await register(fleet, queue.worker_id, name="w1")
     await fleet.sign_off(queue.worker_id, "stopped")
@@ -140,7 +140,7 @@ async def test_a_heartbeat_that_arrives_after_sign_off_does_not_hold_the_name(
 
 
 async def test_a_worker_that_was_given_up_and_replaced_has_to_register_again(
-    db: Database, queue: Queue, fleet: Fleet, pulse: Pulse
+    db: Database, queue: Queue, fleet: Fleet, pulse: PostgresPulse
 ) -> None:
     await register(fleet, queue.worker_id, name="w1")
     await silence(db, queue.worker_id)
