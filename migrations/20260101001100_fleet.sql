@@ -145,13 +145,7 @@ begin
     where w.stopped_at is not null
       and exists (select 1 from public.agent_task_requests t where t.worker_id = w.id and t.status = 'processing')
     union all
-    select (
-      select t.worker_id
-      from public.agent_task_requests t
-      where t.status = 'processing' and t.worker_id > gap.low and t.worker_id < gap.high
-      order by t.worker_id
-      limit 1
-    )
+    select stranger.worker_id
     from (
       select known.id as low, lead(known.id, 1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid) over (order by known.id) as high
       from (
@@ -159,6 +153,19 @@ begin
         union all select '00000000-0000-0000-0000-000000000000'::uuid
       ) known
     ) gap
+    cross join lateral (
+      with recursive holder as (
+        (select t.worker_id from public.agent_task_requests t
+         where t.status = 'processing' and t.worker_id > gap.low and t.worker_id < gap.high
+         order by t.worker_id limit 1)
+        union all
+        select (select t.worker_id from public.agent_task_requests t
+                where t.status = 'processing' and t.worker_id > holder.worker_id and t.worker_id < gap.high
+                order by t.worker_id limit 1)
+        from holder where holder.worker_id is not null
+      )
+      select holder.worker_id from holder
+    ) stranger
   ) found
   where found.worker_id is not null;
 

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import time
 
+import pytest
+
 from agent_worker.db.limits import Limits
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.processor import TaskContext
@@ -13,6 +15,8 @@ from agent_worker.domain.task import Task
 from agent_worker.processors.echo import Echo
 from tests.waiting import eventually
 from tests.worker.conftest import Rows, StartWorker
+
+pytestmark = pytest.mark.parametrize("way", ["postgres", "http"], indirect=True)
 
 LONG_S = 60.0
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from agent_worker import Task, TaskContext
 from agent_worker.processors.echo import Echo
 from tests.worker.conftest import Rows, StartWorker
 from tests.worker.processors import AskClient, Fail, Parent, Steps
+
+pytestmark = pytest.mark.parametrize("way", ["postgres", "http"], indirect=True)
 
 
 async def test_a_step_runs_once_though_the_attempt_is_repeated(start_worker: StartWorker, rows: Rows) -> None:
