@@ -110,6 +110,7 @@ class Wire:
         self._loses_replies = False
         self._replacements: dict[bytes, bytes] = {}
         self.holds_bytes = asyncio.Event()
+        self.lost_replies = 0
         self.port = 0
         self.url = ""
         self.accepted = 0
@@ -130,6 +131,11 @@ class Wire:
     def keep_replies(self) -> None:
         """Carry both ways again."""
         self._loses_replies = False
+
+    def cut(self) -> None:
+        """End every connection; what was held back is gone."""
+        for pump in self._pumps:
+            pump.cancel()
 
     @property
     def is_left(self) -> bool:
@@ -181,7 +187,9 @@ class Wire:
                     await self._flowing.wait()
                 for sent, arriving in self._replacements.items():
                     data = data.replace(sent, arriving)
-                if not (is_reply and self._loses_replies):
+                if is_reply and self._loses_replies:
+                    self.lost_replies += 1
+                else:
                     target.write(data)
                 await target.drain()
         except ConnectionError:
