@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -17,12 +18,23 @@ from uuid import uuid4
 from agent_worker import __version__
 from agent_worker.domain.backoff import Backoff
 from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable, ProcessorError
-from agent_worker.settings import Settings
+from agent_worker.settings import Settings, env_names
 
 if TYPE_CHECKING:
+    from agent_worker.domain.processor import Processor
     from agent_worker.embedded import EmbeddedPostgres
     from agent_worker.llm.models import Models
+    from agent_worker.telemetry import LogFormat
+    from agent_worker.worker.processes import ProcessPool
     from agent_worker.worker.worker import Worker, WorkerOptions
+
+DATABASE_SECRETS = frozenset(
+    {
+        *env_names(Settings, "database_url"),
+        *("SUPABASE_DB_URL", "SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_KEY", "SUPABASE_SERVICE_ROLE_KEY"),
+    }
+)
+"""Variables that open the database; libpq's own begin with PG."""
 
 
 @contextlib.contextmanager
@@ -125,6 +137,44 @@ def worker_options(settings: Settings) -> WorkerOptions:
     )
 
 
+def process_pool(
+    settings: Settings, builders: Mapping[str, Callable[[], Processor]], *, worker: str
+) -> ProcessPool:
+    """Return the processes for heavy processors; none is started yet.
+
+    Args:
+        settings: In force for this process.
+        builders: By kind, make a processor inside a process.
+        worker: Name of the worker, for the log lines of its processes.
+    """
+    from agent_worker.worker.processes import ProcessPool
+
+    return ProcessPool(
+        size=settings.process_pool or _cores(),
+        builders=builders,
+        prepare=functools.partial(_prepare_process, settings.log_level, settings.log_format, worker),
+        environment={
+            name: value
+            for name, value in os.environ.items()
+            if name.upper() not in DATABASE_SECRETS and not name.startswith("PG")
+        },
+    )
+
+
+def _prepare_process(log_level: str, log_format: LogFormat, worker: str) -> None:
+    import structlog
+
+    from agent_worker.telemetry import configure_logging
+
+    configure_logging(level=log_level, log_format=log_format)
+    structlog.contextvars.bind_contextvars(worker=worker)
+
+
+def _cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def worker_name(chosen: str | None) -> str:
     """Return a worker's name: the chosen one, or one made up."""
     return chosen or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
@@ -160,7 +210,7 @@ async def running_worker(
 
     from agent_worker.db.connection import Database
     from agent_worker.db.fleet import WorkerIdentity
-    from agent_worker.registry import build_processors
+    from agent_worker.registry import build_processors, process_builders
     from agent_worker.telemetry import Metrics, TelemetryServer
     from agent_worker.worker.worker import Worker
 
@@ -176,6 +226,7 @@ async def running_worker(
         lease_s=settings.lease_s,
     )
     structlog.contextvars.bind_contextvars(worker=identity.name)
+    processes = process_pool(settings, process_builders(processors), worker=identity.name)
     _spare_the_garbage_collector()
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
@@ -189,6 +240,7 @@ async def running_worker(
             db,
             identity=identity,
             processors=processors,
+            processes=processes,
             models=models.get,
             metrics=metrics,
             options=worker_options(settings),

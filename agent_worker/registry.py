@@ -6,13 +6,15 @@ Built-ins are the classes with a `kind` in `agent_worker/processors/`; plug-ins 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import operator
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TypeAlias, TypeGuard
@@ -21,10 +23,11 @@ from pydantic_settings import BaseSettings
 
 from agent_worker import processors as built_in
 from agent_worker.domain.errors import ConfigurationError
-from agent_worker.domain.processor import Processor
+from agent_worker.domain.processor import PROCESS, THREAD, Processor
 from agent_worker.settings import read
 
 ENTRY_POINTS = "agent_worker.processors"
+SCRIPT_PREFIX = "agent_worker_script_"
 
 ProcessorClass: TypeAlias = type[Processor]
 
@@ -40,6 +43,7 @@ def processor_classes(scripts: Sequence[str] = ()) -> dict[str, ProcessorClass]:
     """
     found: dict[str, ProcessorClass] = {}
     for cls in (*_built_in(), *_plug_ins(), *map(_from_script, scripts)):
+        _check_runs_in(cls)
         found[cls.kind] = cls
     return found
 
@@ -57,6 +61,26 @@ def build_processors(scripts: Sequence[str] = (), *, kinds: Sequence[str] = ()) 
             "name a script with --processor file.py:Class, or install the package that brings it"
         )
     return {kind: _instance(classes[kind]) for kind in kinds or classes}
+
+
+def process_builders(processors: Mapping[str, Processor]) -> dict[str, Callable[[], Processor]]:
+    """Return, by kind, how a process makes each processor that asks for one. The functions can be pickled.
+
+    Raises:
+        ConfigurationError: A process could not find the class.
+    """
+    asking = {kind: type(made) for kind, made in processors.items() if _runs_in(type(made)) == PROCESS}
+    return {kind: _builder(cls) for kind, cls in asking.items()}
+
+
+def build_by_name(module: str, qualname: str, script: str | None) -> Processor:
+    """Make a processor from the names of its module and class; `script` is the file of a module that is one.
+
+    Raises:
+        ConfigurationError: A script cannot be loaded, or a setting is missing.
+    """
+    loaded = importlib.import_module(module) if script is None else _load_file(Path(script))
+    return _instance(operator.attrgetter(qualname)(loaded))
 
 
 def settings_class(cls: ProcessorClass) -> type[BaseSettings] | None:
@@ -80,6 +104,44 @@ def _instance(cls: ProcessorClass) -> Processor:
     settings = settings_class(cls)
     make: Callable[..., Processor] = cls
     return make() if settings is None else make(read(settings))
+
+
+def _builder(cls: ProcessorClass) -> Callable[[], Processor]:
+    module = sys.modules[cls.__module__]
+    try:
+        found = operator.attrgetter(cls.__qualname__)(module)
+    except AttributeError:
+        found = None
+    if found is not cls:
+        raise ConfigurationError(
+            f"{_name(cls)} cannot run in a process · a process would not find it by this name · put the class at the "
+            "top level of its module, and give each script a file name of its own"
+        )
+    script = module.__file__ if cls.__module__.startswith(SCRIPT_PREFIX) else None
+    return functools.partial(build_by_name, cls.__module__, cls.__qualname__, script)
+
+
+def _runs_in(cls: type) -> object:
+    return getattr(cls, "runs_in", None)  # an optional attribute of the plug-in contract
+
+
+def _check_runs_in(cls: ProcessorClass) -> None:
+    runs_in = _runs_in(cls)
+    if runs_in is None:
+        return
+    if runs_in not in {THREAD, PROCESS}:
+        raise ConfigurationError(
+            f"{_name(cls)} has runs_in = {runs_in!r} · it may be {THREAD!r} or {PROCESS!r} · correct or remove it"
+        )
+    if inspect.iscoroutinefunction(cls.process):
+        raise ConfigurationError(
+            f"{_name(cls)} has runs_in = {runs_in!r} and an async process · a coroutine runs in the event loop · "
+            "make process a plain def, or remove runs_in"
+        )
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _built_in() -> Iterator[ProcessorClass]:
@@ -115,7 +177,10 @@ def _from_script(reference: str) -> ProcessorClass:
 
 
 def _load_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"agent_worker_script_{path.stem}", path.resolve())
+    file, name = str(path.resolve()), f"{SCRIPT_PREFIX}{path.stem}"
+    if (known := sys.modules.get(name)) is not None and known.__file__ == file:
+        return known  # several processors of one script share its module, as those of a package do
+    spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ConfigurationError(f"{path} is no Python file · name one that ends in .py")
     module = importlib.util.module_from_spec(spec)
@@ -123,6 +188,7 @@ def _load_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as exc:
+        del sys.modules[spec.name]
         raise ConfigurationError(f"{path} cannot be loaded · {type(exc).__name__}: {exc}") from exc
     return module
 

@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     )
     processes: int = Field(default=1, ge=1, le=256, description="Worker processes started by one `run`.")
     concurrency: int = Field(default=100, ge=1, le=10_000, description="Attempts at once per process.")
+    process_pool: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_024,
+        description='Attempts at once of processors with `runs_in = "process"`, per worker; unset: one per core.',
+    )
     name: str | None = Field(
         default=None,
         min_length=1,

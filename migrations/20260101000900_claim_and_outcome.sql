@@ -7,6 +7,14 @@
 -- its primary key. Taken apart, the lease's half about the worker invites a plan that reads everything the worker holds
 -- once per row of the batch: 0.3 s for 1,000 rows instead of 12 ms.
 
+-- What a worker learns of a task that it has claimed, in the order of the fields of agent_worker.domain.task.Task.
+create type agent_worker.claimed as (
+  id uuid, kind text, request_payload jsonb, attempt integer, max_attempts integer,
+  created_at timestamptz, started_at timestamptz, priority smallint,
+  user_id uuid, enterprise_id text, parent_id uuid, timeout_s integer, resume text, waited_s double precision, seq bigint,
+  is_limited boolean
+);
+
 -- Take up to p_limit due tasks, span after span in the order given, at most p_quotas of each, oldest first.
 -- A span is a stretch of one kind and priority between two places (enterprise, user, seq), the low one included and the
 -- high one not: one lane from its watermark on, or the gap between two lanes that the worker knows.
@@ -17,11 +25,7 @@ create function agent_worker.claim(
   p_low_enterprises text[], p_low_users uuid[], p_low_seqs bigint[],
   p_high_enterprises text[], p_high_users uuid[], p_high_seqs bigint[],
   p_quotas integer[], p_limit integer
-) returns table (
-  id uuid, kind text, request_payload jsonb, attempt integer, max_attempts integer,
-  created_at timestamptz, started_at timestamptz, priority smallint,
-  user_id uuid, enterprise_id text, parent_id uuid, timeout_s integer, resume text, waited_s double precision, seq bigint
-)
+) returns setof agent_worker.claimed
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
@@ -32,6 +36,14 @@ set enable_mergejoin = off
 as $$
 begin
   perform set_config('synchronous_commit', 'off', true);
+  if exists (select 1 from agent_worker.limits) then
+    return query
+    select * from agent_worker.claim_within_limits(
+      p_worker_id, p_kinds, p_priorities, p_low_enterprises, p_low_users, p_low_seqs,
+      p_high_enterprises, p_high_users, p_high_seqs, p_quotas, p_limit
+    );
+    return;
+  end if;
   return query
   with picked as (
     select due.id, due.updated_at
@@ -69,7 +81,142 @@ begin
   returning
     t.id, t.kind, t.request_payload, t.attempt, t.max_attempts, t.created_at, t.started_at, t.priority,
     t.user_id, t.enterprise_id, t.parent_id, t.timeout_s, t.resume,
-    extract(epoch from now() - picked.updated_at)::double precision, t.seq;
+    extract(epoch from now() - picked.updated_at)::double precision, t.seq, false;
+end
+$$;
+
+-- The same where limits are set: the spans' lanes one by one, and of each no more than its limits have room for.
+-- Claims that meet limited tasks go one at a time: whoever counts sees what everybody before has taken.
+-- When limits hold tasks back, a last row without an id says so, and in waited_s, if a rate does, for how many seconds.
+create function agent_worker.claim_within_limits(
+  p_worker_id uuid, p_kinds text[], p_priorities integer[],
+  p_low_enterprises text[], p_low_users uuid[], p_low_seqs bigint[],
+  p_high_enterprises text[], p_high_users uuid[], p_high_seqs bigint[],
+  p_quotas integer[], p_limit integer
+) returns setof agent_worker.claimed
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  nobody constant uuid := '00000000-0000-0000-0000-000000000000';
+  span record;
+  lane record;
+  room integer;
+  room_wait_s double precision;
+  free_slots integer := p_limit;
+  quota integer;
+  taken uuid[];
+  attempts integer[];
+  picked uuid[] := '{}';
+  limited boolean[] := '{}';
+  is_counting boolean := false;
+  is_held_back boolean := false;
+  wait_s double precision;
+begin
+  for span in
+    select s.*, level.is_limited
+    from unnest(
+      p_kinds, p_priorities, p_low_enterprises, p_low_users, p_low_seqs,
+      p_high_enterprises, p_high_users, p_high_seqs, p_quotas
+    ) with ordinality
+      as s (kind, priority, low_enterprise, low_user, low_seq, high_enterprise, high_user, high_seq, quota, place)
+    join lateral (
+      select exists (select 1 from agent_worker.limits l where l.kind is null or l.kind = s.kind) as is_limited
+    ) level on true
+    where exists (
+      select 1 from public.agent_task_requests t
+      where t.status = 'pending' and t.run_at is null and t.kind = s.kind and t.priority = s.priority
+    )
+  loop
+    exit when free_slots <= 0;
+    quota := least(span.quota, free_slots);
+    if span.is_limited and not is_counting then
+      is_counting := true;
+      perform pg_advisory_xact_lock(1635216433, 0);
+      delete from agent_worker.running r
+      where not exists (
+        select 1 from public.agent_task_requests t
+        where t.id = r.task_id and t.status = 'processing' and t.attempt = r.attempt
+      );
+    end if;
+    while quota > 0 loop
+      select coalesce(t.enterprise_id, '') as enterprise_id, coalesce(t.user_id, nobody) as user_id into lane
+      from public.agent_task_requests t
+      where t.status = 'pending' and t.run_at is null and t.kind = span.kind and t.priority = span.priority
+        and (
+          coalesce(t.enterprise_id, '') collate "C",
+          coalesce(t.user_id, '00000000-0000-0000-0000-000000000000'::uuid),
+          t.seq
+        ) >= (span.low_enterprise, span.low_user, span.low_seq)
+        and (
+          coalesce(t.enterprise_id, '') collate "C",
+          coalesce(t.user_id, '00000000-0000-0000-0000-000000000000'::uuid),
+          t.seq
+        ) < (span.high_enterprise, span.high_user, span.high_seq)
+      order by
+        coalesce(t.enterprise_id, '') collate "C",
+        coalesce(t.user_id, '00000000-0000-0000-0000-000000000000'::uuid),
+        t.seq
+      limit 1;
+      exit when not found;
+      if span.is_limited then
+        select r.tasks, r.wait_s into room, room_wait_s
+        from agent_worker.room(span.kind, lane.enterprise_id, lane.user_id) r;
+        if room <= 0 then
+          is_held_back := true;
+          wait_s := least(wait_s, room_wait_s);
+        end if;
+      else
+        room := null;
+      end if;
+      -- In a lane that begins before the span does, only what lies in the span.
+      select array_agg(due.id), array_agg(due.attempt + 1) into taken, attempts
+      from (
+        select t.id, t.attempt
+        from public.agent_task_requests t
+        where t.status = 'pending' and t.run_at is null and t.kind = span.kind and t.priority = span.priority
+          and coalesce(t.enterprise_id, '') collate "C" = lane.enterprise_id
+          and coalesce(t.user_id, '00000000-0000-0000-0000-000000000000'::uuid) = lane.user_id
+          and t.seq >= case
+            when (span.low_enterprise, span.low_user) = (lane.enterprise_id, lane.user_id) then span.low_seq
+            else 0 end
+        order by t.seq
+        limit greatest(least(room, quota), 0)
+        for update skip locked
+      ) due;
+      if taken is not null then
+        if span.is_limited then
+          perform agent_worker.note_starts(span.kind, lane.enterprise_id, lane.user_id, taken, attempts);
+        end if;
+        picked := picked || taken;
+        limited := limited || array_fill(span.is_limited, array[cardinality(taken)]);
+        quota := quota - cardinality(taken);
+        free_slots := free_slots - cardinality(taken);
+      end if;
+      span.low_enterprise := lane.enterprise_id;
+      span.low_user := lane.user_id;
+      span.low_seq := 9223372036854775807;
+    end loop;
+  end loop;
+
+  return query
+  update public.agent_task_requests t
+  set status = 'processing', attempt = t.attempt + 1, worker_id = p_worker_id, started_at = now(), updated_at = now()
+  from unnest(picked, limited) as o (id, is_limited)
+  join lateral (select before.updated_at from public.agent_task_requests before where before.id = o.id) as was on true
+  where t.id = o.id
+  returning
+    t.id, t.kind, t.request_payload, t.attempt, t.max_attempts, t.created_at, t.started_at, t.priority,
+    t.user_id, t.enterprise_id, t.parent_id, t.timeout_s, t.resume,
+    extract(epoch from now() - was.updated_at)::double precision, t.seq, o.is_limited;
+  if is_held_back then
+    return query select (jsonb_populate_record(null::agent_worker.claimed, jsonb_build_object('waited_s', wait_s))).*;
+  end if;
 end
 $$;
 

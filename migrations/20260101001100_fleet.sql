@@ -83,8 +83,10 @@ $$;
 -- Take tasks back from workers that stopped sending heartbeats, or fail those that have no attempt left.
 -- Holders are found by a loose scan over agent_task_requests_held_idx, one probe per holder, and compared with the
 -- living by the database's clock; a holder without any row counts as dead. Locks: rows, SKIP LOCKED.
+-- A last row without an id says in how many seconds the next lease ends, should no heartbeat come: then is the time to
+-- look again.
 create function agent_worker.rescue(p_limit integer)
-returns table (id uuid, kind text, status text)
+returns table (id uuid, kind text, status text, next_expiry_s double precision)
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
@@ -115,15 +117,11 @@ begin
     and not exists (
       select 1 from agent_worker.workers w where w.id = holder.worker_id and w.stopped_at is null
     );
-  if dead is null then
-    return;
-  end if;
-
   for id, kind, status in
   with taken as (
     select t.id
     from public.agent_task_requests t
-    where t.worker_id = any (dead) and t.status = 'processing'
+    where t.worker_id = any (coalesce(dead, '{}')) and t.status = 'processing'
     limit p_limit
     for update skip locked
   ),
@@ -167,6 +165,12 @@ begin
   if cardinality(ids) > 0 then
     perform agent_worker.announce(ids);
   end if;
+  return query
+  select null::uuid, null::text, null::text, (
+    select min(extract(epoch from w.heartbeat_at - now()) + w.lease_s)::double precision
+    from agent_worker.workers w
+    where w.stopped_at is null
+  );
 end
 $$;
 

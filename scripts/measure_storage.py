@@ -25,7 +25,7 @@ from agent_worker.db.migrate import migrate
 from agent_worker.db.queue import Batch, Final, Queue, Said
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, dump_json
-from agent_worker.domain.lanes import whole_lane
+from agent_worker.domain.lanes import whole_level
 from agent_worker.domain.task import Lease, TaskStatus
 from agent_worker.embedded import EmbeddedPostgres
 from agent_worker.embedded.places import remove_data
@@ -111,7 +111,7 @@ async def fill(db: Database, *, tasks: int, events: int) -> Counter[str]:
         before = await lsn(db)
         await insert(db, chance, users)
         wal["insert"] += (inserted := await lsn(db)) - before
-        claimed = await queue.claim([whole_lane("chat", 0)], BATCH)
+        claimed = await queue.claim([whole_level("chat", 0)], BATCH)
         wal["claim"] += (taken := await lsn(db)) - inserted
         leases = [Lease(task.id, task.attempt, queue.worker_id) for task in claimed]
         said = [

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from agent_worker import app
-from agent_worker.registry import build_processors
+from agent_worker.registry import build_processors, process_builders
 from agent_worker.settings import Settings
 from agent_worker.worker.supervisor import Start, Supervisor
 
@@ -39,7 +39,7 @@ async def run_processes(
     Raises:
         ConfigurationError: A processor or the default model cannot be used; found here, so that it is told once.
     """
-    build_processors(scripts, kinds=settings.kinds)
+    process_builders(build_processors(scripts, kinds=settings.kinds))
     await app.chat_models(settings).close()
     supervisor = make_supervisor(settings, database_url, scripts=scripts, on_ready=on_ready, output=output)
     with app.stop_signals(supervisor.stop):

@@ -27,6 +27,9 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "submit": "Insert a task, and wait for its answer if you like.",
             "tasks": "List, show, cancel and retry tasks.",
             "schedules": "Add, list and remove schedules: tasks inserted by the clock.",
+            "limits": "Set, list and remove limits on what runs at once and what starts in a while.",
+            "pause": "Start no more tasks of a kind, anywhere in the fleet.",
+            "resume": "Start tasks of a paused kind again, the oldest first.",
             "watch": "Follow the fleet live.",
         },
         "Operate": {
@@ -57,6 +60,17 @@ SCHEDULES_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "add": "Insert a task again and again, by the clock.",
             "list": "List schedules: when each fires next, when it last did, and what is wrong.",
             "remove": "Delete a schedule; the tasks it has inserted stay.",
+        }
+    }
+)
+
+
+LIMITS_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "Commands": {
+            "set": "Limit how many tasks run at once, or start in a while.",
+            "list": "List limits and pauses, and how many tasks each counts now.",
+            "remove": "Delete a limit; what it held back starts at once.",
         }
     }
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from agent_worker.db.arrays import TextArray
@@ -27,11 +27,16 @@ class WorkerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class RescueResult:
-    """What became of the tasks of dead workers in one round."""
+    """What became of the tasks of dead workers in one round.
+
+    Attributes:
+        next_expiry_s: Seconds until the next lease ends, should no heartbeat come; None when nobody has one.
+    """
 
     retried: int
     failed: int
     cancelled: int
+    next_expiry_s: float | None = field(default=None, compare=False)
 
     @property
     def total(self) -> int:
@@ -82,11 +87,13 @@ class Fleet:
 
     async def rescue(self, *, limit: int) -> RescueResult:
         """Take tasks back from dead workers; see the SQL function for who counts as dead."""
-        statuses = [row[2] for row in await self._transport.call("rescue", {"limit": limit})]
+        *rows, (*_, next_expiry_s) = await self._transport.call("rescue", {"limit": limit})
+        statuses = [row[2] for row in rows]
         return RescueResult(
             retried=statuses.count("pending"),
             failed=statuses.count("failed"),
             cancelled=statuses.count("cancelled"),
+            next_expiry_s=next_expiry_s,
         )
 
     async def stage(self, *, limit: int) -> StageResult:

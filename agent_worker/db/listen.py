@@ -93,7 +93,7 @@ class Listener:
         on_notify: Callable[[str, str], None],
         on_up: Callable[[], None],
         setup: Sequence[LiteralString] = (),
-        health_interval_s: float = 10.0,
+        health_interval_s: float = 30.0,
         answer_timeout_s: float = 5.0,
     ) -> None:
         self._conninfo = with_role(complete_conninfo(conninfo), "listener")

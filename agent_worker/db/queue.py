@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 from uuid import UUID
@@ -43,6 +43,22 @@ class Spawned:
     child_id: UUID
     kind: str
     payload: JsonObject
+
+
+class Claimed(list[Task]):
+    """What a claim took, in the order of the spans' turns.
+
+    Attributes:
+        is_held_back: Whether a limit kept more tasks from starting.
+        wait_s: Seconds until a rate allows the next of them; None when it takes the end of another task.
+    """
+
+    def __init__(
+        self, tasks: Iterable[Task] = (), *, is_held_back: bool = False, wait_s: float | None = None
+    ) -> None:
+        super().__init__(tasks)
+        self.is_held_back = is_held_back
+        self.wait_s = wait_s
 
 
 @dataclass(slots=True)
@@ -105,7 +121,7 @@ class Queue:
         self._transport = transport
         self.worker_id = worker_id
 
-    async def claim(self, spans: Sequence[Span], limit: int) -> list[Task]:
+    async def claim(self, spans: Sequence[Span], limit: int) -> Claimed:
         """Take up to `limit` due tasks, span after span; two workers never hold one task."""
         rows = await self._transport.call(
             "claim",
@@ -123,7 +139,10 @@ class Queue:
                 "limit": limit,
             },
         )
-        return [_task(row) for row in rows]
+        if rows and rows[-1][0] is None:
+            held_back = rows.pop()
+            return Claimed(map(_task, rows), is_held_back=True, wait_s=held_back[13])
+        return Claimed(map(_task, rows))
 
     async def write(self, batch: Batch) -> set[Lease]:
         """Commit a batch and return the leases that are lost: nothing of theirs was written.

@@ -57,6 +57,14 @@ class ScheduleNotFound(AgentWorkerError):
     """No schedule has this name."""
 
 
+class LimitRefused(AgentWorkerError):
+    """No such limit can be set; the message names the rule."""
+
+
+class LimitNotFound(AgentWorkerError):
+    """There is no such limit, or the kind is not paused."""
+
+
 class TaskNotFound(AgentWorkerError):
     """No task or question has this id, or a shortened id fits several."""
 

@@ -12,6 +12,7 @@ AgentWorkerError
     ├── UnknownProcessor      no processor of that kind
     ├── UpstreamError         a model provider or tool refused or broke
     │   └── ProviderPaused    it is overloaded, so nobody asks it for a while
+    ├── Unstorable            a value of the task does not fit the database
     └── Cancelled             somebody asked for the task to stop
 ```
 
@@ -140,6 +141,17 @@ class ProviderPaused(UpstreamError):
 
     def __init__(self, message: str, *, provider: str, retry_after_s: float) -> None:
         super().__init__(message, provider=provider, retry_after_s=retry_after_s, code=PROVIDER_PAUSED)
+
+
+class Unstorable(ProcessorError):
+    """PostgreSQL refused a value of this task, so it has to end without it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The task produced a value that the database cannot store: {what}.",
+            code="unstorable_result",
+            retryable=False,
+        )
 
 
 class Cancelled(ProcessorError):

@@ -13,8 +13,8 @@ class Shout:
 ```
 
 A plain `def process(self, task, ctx)` works too: it runs in a thread and gets a `SyncTaskContext`, the same
-methods without `await`. Optional class attribute: `timeout_s`, the limit of one attempt in seconds when the task
-names none. A class whose `__init__` takes one pydantic-settings class gets an instance of it, read from the
+methods without `await`. Optional class attributes: `timeout_s`, the limit of one attempt in seconds when the task
+names none; and for a plain `def`, `runs_in`: "thread" (when left out) or "process", which can be killed. A class whose `__init__` takes one pydantic-settings class gets an instance of it, read from the
 environment.
 """
 
@@ -31,6 +31,9 @@ from agent_worker.domain.task import Resume, Task
 
 if TYPE_CHECKING:
     import logging
+
+THREAD, PROCESS = "thread", "process"
+"""Values of a processor's `runs_in`."""
 
 DEFAULT_TIMEOUT_S = 600
 """Limit of one attempt in seconds when neither the task nor its processor names one."""

@@ -276,3 +276,28 @@ class Schedule(Record):
     last_slot: datetime | None
     last_task_id: UUID | None
     error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit(Record):
+    """A limit on what runs at once or starts in a while, or a pause.
+
+    Attributes:
+        kind: Which tasks; None: all kinds together.
+        per: all, tenant or user: whose tasks are counted together.
+        key: One tenant or user; None: each.
+        max_running: Most at once.
+        max_starts: Most starts in `period_s` seconds.
+        paused_at: Since when nothing of the kind starts.
+        running: Tasks that it counts now, of all keys together.
+    """
+
+    id: int
+    kind: str | None
+    per: str
+    key: str | None
+    max_running: int | None
+    max_starts: int | None
+    period_s: int | None
+    paused_at: datetime | None
+    running: int

@@ -101,6 +101,8 @@ class Task(NamedTuple):
     """Seconds between becoming due and this claim."""
     seq: int = 0
     """Place in its lane; a new one each time the task becomes pending."""
+    is_limited: bool = False
+    """Whether a limit counts it, so that its end makes room for another."""
 
     @property
     def lane(self) -> Lane:

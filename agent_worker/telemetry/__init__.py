@@ -5,7 +5,7 @@ count the same things. docs/operate.md lists both.
 """
 
 from agent_worker.telemetry.http import TelemetryServer
-from agent_worker.telemetry.logs import LogFormat, TaskLog, configure_logging
+from agent_worker.telemetry.logs import LogFormat, TaskLog, configure_logging, task_logger
 from agent_worker.telemetry.metrics import Metrics
 
-__all__ = ["LogFormat", "Metrics", "TaskLog", "TelemetryServer", "configure_logging"]
+__all__ = ["LogFormat", "Metrics", "TaskLog", "TelemetryServer", "configure_logging", "task_logger"]

@@ -77,6 +77,11 @@ def configure_logging(*, level: str = "info", log_format: LogFormat = "auto") ->
     logging.getLogger("agent_worker").setLevel(number)
 
 
+def task_logger(task: Task) -> logging.LoggerAdapter[logging.Logger]:
+    """Return a processor's logger: a standard one, whose records carry task_id, kind and attempt."""
+    return logging.LoggerAdapter(logging.getLogger(f"agent_worker.task.{task.kind}"), _facts(task))
+
+
 def _wants_colours() -> bool:
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 

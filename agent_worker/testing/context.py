@@ -30,6 +30,7 @@ from agent_worker.domain.processor import Value
 from agent_worker.domain.replay import Call, Checkpoint, Parked, Question, child_id, idempotency_key, recall
 from agent_worker.domain.task import Resume, Task
 from agent_worker.llm.echo import EchoChat
+from agent_worker.telemetry import task_logger
 
 Answer = TypeVar("Answer")
 
@@ -156,8 +157,7 @@ class FakeContext:
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         """A standard logger, for `caplog`."""
-        facts = {"task_id": str(self.task.id), "kind": self.task.kind, "attempt": self.task.attempt}
-        return logging.LoggerAdapter(logging.getLogger(f"agent_worker.task.{self.task.kind}"), facts)
+        return task_logger(self.task)
 
     def model(self, name: str | None = None) -> ChatModel:
         """Return what `models` finds, or the echo model."""

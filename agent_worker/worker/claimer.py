@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from agent_worker.db.queue import Batch, Queue
+from agent_worker.db.queue import Batch, Claimed, Queue
 from agent_worker.domain.lanes import LaneBook
 from agent_worker.domain.task import Task
 from agent_worker.worker.loop import Loop
@@ -22,6 +22,9 @@ logger = structlog.get_logger(__name__)
 
 REFILL_DELAY_S = 0.002
 """A busy worker's slots free one by one; a claim for each would cost more than the tasks."""
+
+SHORTEST_WAIT_S = 0.001
+"""Least time until the next look while a rate holds tasks back."""
 
 SWEEP_INTERVAL_S = 3.0
 """Seconds between looks below the watermarks, for tasks that were committed late."""
@@ -43,6 +46,8 @@ class Claimer(Loop[int]):
         free_slots: How many attempts may start now.
         dispatch: Starts an attempt; returns at once.
         is_known: Whether this worker runs or has yet to record a task.
+        turn: Held while claiming. Claimers of one worker share it: what one is about to hand on must not look like a
+            stranger to the other, and they leave a connection to those who write.
         interval_s: Seconds between looks when nobody rings.
     """
 
@@ -59,6 +64,7 @@ class Claimer(Loop[int]):
         free_slots: Callable[[], int],
         dispatch: Callable[[Task], None],
         is_known: Callable[[UUID], bool],
+        turn: asyncio.Lock,
         interval_s: float,
     ) -> None:
         super().__init__(interval_s=interval_s)
@@ -72,6 +78,7 @@ class Claimer(Loop[int]):
         self._free_slots = free_slots
         self._dispatch = dispatch
         self._is_known = is_known
+        self._turn = turn
         self._lost_an_answer = False
         self._more_waits = False
         self._refill: asyncio.TimerHandle | None = None
@@ -79,7 +86,8 @@ class Claimer(Loop[int]):
     async def run_once(self) -> int:
         """Claim once; returns how many tasks were taken."""
         if self._lost_an_answer:
-            await self._give_back_strangers()
+            async with self._turn:
+                await self._give_back_strangers()
         if self._is_offered_watch:
             self._is_offered_watch = False
             if not await self.watch.take() and not self._more_waits:
@@ -92,24 +100,27 @@ class Claimer(Loop[int]):
         now = time.monotonic()
         is_sweep = now >= self._next_sweep
         spans = self._book.spans(limit, sweep=is_sweep)
-        self._lost_an_answer = True  # until it has come: the tasks may be ours without our knowing
-        tasks = await self._queue.claim(spans, limit)
-        self._lost_an_answer = False
+        async with self._turn:
+            self._lost_an_answer = True  # until it has come: the tasks may be ours without our knowing
+            tasks = await self._queue.claim(spans, limit)
+            self._lost_an_answer = False
+            for task in tasks:
+                self._dispatch(task)
         self._learn(tasks, now, is_sweep=is_sweep)
-        for task in tasks:
-            self._dispatch(task)
         if not tasks:
             self._pause_s = await self.watch.rest()
+            if tasks.wait_s is not None:
+                self._pause_s = min(self._pause_s, max(tasks.wait_s, SHORTEST_WAIT_S))
         elif self._free_slots() <= 0:
             self.watch.leave()
         else:
             self.watch.found()
         return len(tasks)
 
-    def _learn(self, tasks: list[Task], started: float, *, is_sweep: bool) -> None:
+    def _learn(self, tasks: Claimed, started: float, *, is_sweep: bool) -> None:
         now = time.monotonic()
         self._book.learn(((task.kind, task.priority, task.lane, task.seq) for task in tasks), now)
-        self._more_waits = bool(tasks)
+        self._more_waits = bool(tasks) or tasks.is_held_back
         if is_sweep:
             self._next_sweep = now + max(SWEEP_INTERVAL_S, (now - started) * SWEEP_SHARE)
             self._book.forget_idle(now)
@@ -142,6 +153,11 @@ class Claimer(Loop[int]):
         """Look again if the last look left tasks waiting: a moment later, so that slots freed together are filled together."""
         if self._more_waits and self._refill is None:
             self._refill = asyncio.get_running_loop().call_later(REFILL_DELAY_S, self._look_again)
+
+    def room_made(self) -> None:
+        """Look again: a task that limits count has ended, and others may wait for that."""
+        self._more_waits = True
+        self.slot_freed()
 
     async def stop(self) -> None:
         """End, and forget the look that was planned."""

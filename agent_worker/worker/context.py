@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import dataclasses
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from uuid import UUID
 
 from agent_worker.db.queue import Spawned
 from agent_worker.domain import events as ev
 from agent_worker.domain.chat import ChatModel
-from agent_worker.domain.errors import LeaseLost, ProcessorError
+from agent_worker.domain.errors import LeaseLost, ProcessorError, Unstorable
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
 from agent_worker.domain.processor import Value
 from agent_worker.domain.replay import Call, Checkpoint, Parked, Question, child_id, idempotency_key, recall
 from agent_worker.domain.task import Lease, Resume, Task
-from agent_worker.worker.recorder import Recorder, Unstorable
+from agent_worker.telemetry import task_logger
+from agent_worker.worker.recorder import Recorder
 
 _step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agent_worker_step", default=None)
 
@@ -87,8 +89,7 @@ class LiveContext:
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         """A standard logger whose records carry task_id, kind and attempt."""
-        facts = {"task_id": str(self._task.id), "kind": self._task.kind, "attempt": self._task.attempt}
-        return logging.LoggerAdapter(logging.getLogger(f"agent_worker.task.{self._task.kind}"), facts)
+        return task_logger(self._task)
 
     @property
     def checkpoint(self) -> LiveContext._Notes:
@@ -152,16 +153,32 @@ class LiveContext:
 
     async def step(self, key: str, fn: Callable[[], Awaitable[Value]]) -> Value:
         """Run `fn` once in the life of the task; ever after return its stored result."""
-        found = recall(self._known, key, Call.STEP)
+        found = self.finished_step(key)
         if found is not None:
             return found.value  # type: ignore[return-value]  # what fn returned, having gone through JSON
+        with self.inside_step(key):
+            value = await fn()
+        return await self.finish_step(key, value)  # type: ignore[return-value]  # as above
+
+    # The parts of a step, for a processor whose `fn` runs in another process
+
+    def finished_step(self, key: str) -> Checkpoint | None:
+        """Return what a step left, or None while it has to be run."""
+        return recall(self._known, key, Call.STEP)
+
+    @contextlib.contextmanager
+    def inside_step(self, key: str | None) -> Iterator[None]:
+        """Mark what is said in this block as said by a step; None: by none."""
         token = _step.set(key)
         try:
-            value = await fn()
-            self._end_text()
+            yield
         finally:
             _step.reset(token)
-        return await self._remember(Checkpoint(key, Call.STEP, value))  # type: ignore[return-value]  # as above
+
+    async def finish_step(self, key: str, value: JsonValue) -> JsonValue:
+        """Store a step's result and return it as every later attempt will read it."""
+        self._end_text()
+        return await self._remember(Checkpoint(key, Call.STEP, value))
 
     def idempotency_key(self, key: str) -> str:
         """Return `task:key`, the same for every run of the step."""

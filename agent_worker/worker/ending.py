@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from agent_worker.domain import events as ev
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonValue, dump_json
 from agent_worker.domain.outcome import Cancel, Completed, Failed, Outcome, Release, Retry
+from agent_worker.domain.replay import Parked
 from agent_worker.domain.task import Task
-from agent_worker.worker.context import LiveContext
+
+if TYPE_CHECKING:  # the processes of the pool need this module and have no use for a database driver
+    from agent_worker.worker.context import LiveContext
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 """Largest response payload, the same as the limit of a request payload."""
@@ -28,6 +33,16 @@ def completed(task: Task, response: JsonValue) -> Completed | Failed:
         message = f"The response of the {task.kind} task takes {len(text):,} bytes; the limit is {MAX_RESPONSE_BYTES:,}."
         return Failed(message, code="response_too_large", retryable=False)
     return Completed(text)
+
+
+def deciding(error: BaseException) -> BaseException:
+    """Return what decides in a group: a question that was asked, or else the first error."""
+    first = error
+    if isinstance(error, BaseExceptionGroup):
+        first = error.subgroup(Parked) or error
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 def closing_events(task: Task, ctx: LiveContext, outcome: Outcome) -> list[Event]:

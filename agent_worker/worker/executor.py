@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 from uuid import UUID
 
 import structlog
@@ -29,16 +30,18 @@ from agent_worker.domain.errors import (
     LeaseLost,
     ProcessorError,
     UnknownProcessor,
+    Unstorable,
 )
 from agent_worker.domain.json import JsonObject
-from agent_worker.domain.outcome import Cancel, Failed, Outcome, Park, Release, Retry
+from agent_worker.domain.outcome import Cancel, Completed, Failed, Outcome, Park, Release, Retry
 from agent_worker.domain.processor import DEFAULT_TIMEOUT_S, Processor
 from agent_worker.domain.replay import Checkpoint, Parked
 from agent_worker.domain.task import Lease, Resume, Task
 from agent_worker.telemetry import Metrics, TaskLog
 from agent_worker.worker.context import LiveContext
-from agent_worker.worker.ending import closing_events, completed
-from agent_worker.worker.recorder import Fate, Recorder, Unstorable
+from agent_worker.worker.ending import closing_events, completed, deciding
+from agent_worker.worker.processes import ProcessPool
+from agent_worker.worker.recorder import Fate, Recorder
 from agent_worker.worker.threads import run_in_thread
 
 logger = structlog.get_logger(__name__)
@@ -71,18 +74,24 @@ class _Attempt:
     """Its outcome is decided; from here on nothing stops it and nothing it does counts."""
 
 
+Run: TypeAlias = Callable[[Task, LiveContext], Awaitable[JsonObject | Completed | Failed]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Offer:
     """How tasks of one kind are run."""
 
-    run: Callable[[Task, LiveContext], Awaitable[JsonObject]]
+    run: Run
+    """Returns the processor's response, or what has become of it where it was checked on the spot."""
     limit_s: float
     """Of one attempt, where the task names none."""
 
     @classmethod
-    def of(cls, processor: Processor) -> _Offer:
+    def of(cls, processor: Processor, run_in_process: Run | None) -> _Offer:
         # An optional attribute of the plug-in contract.
         limit_s = float(getattr(processor, "timeout_s", DEFAULT_TIMEOUT_S))
+        if run_in_process is not None:
+            return cls(run_in_process, limit_s)
         if inspect.iscoroutinefunction(processor.process):
             return cls(processor.process, limit_s)
         return cls(functools.partial(run_in_thread, processor.process), limit_s)  # type: ignore[arg-type]  # it blocks
@@ -95,11 +104,13 @@ class Executor:
         queue: Where tasks live; for what a task remembers.
         recorder: Where outcomes go.
         processors: By kind.
+        processes: Run those that ask for a process.
         models: Finds a chat model by id.
         metrics: Where outcomes are counted.
         backoff: Delay between attempts.
         cancel_grace_s: How long a cancelled processor may take to clean up before it is left behind.
         on_slot_free: Called whenever an attempt has ended.
+        on_room: Called when the end of a task that limits count is recorded.
     """
 
     def __init__(
@@ -108,20 +119,27 @@ class Executor:
         recorder: Recorder,
         *,
         processors: Mapping[str, Processor],
+        processes: ProcessPool,
         models: Callable[[str | None], ChatModel],
         metrics: Metrics,
         backoff: Backoff,
         cancel_grace_s: float,
         on_slot_free: Callable[[], None],
+        on_room: Callable[[], None],
     ) -> None:
         self._queue = queue
         self._recorder = recorder
-        self._offers = {kind: _Offer.of(processor) for kind, processor in processors.items()}
+        self._processes = processes
+        self._offers = {
+            kind: _Offer.of(processor, processes.run if kind in processes.kinds else None)
+            for kind, processor in processors.items()
+        }
         self._models = models
         self._metrics = metrics
         self._backoff = backoff
         self._cancel_grace_s = cancel_grace_s
         self._on_slot_free = on_slot_free
+        self._on_room = on_room
         self._attempts: dict[UUID, _Attempt] = {}
         self._log = TaskLog()
         self._unrecorded: set[UUID] = set()
@@ -130,6 +148,11 @@ class Executor:
     def in_flight(self) -> int:
         """Attempts that hold a slot."""
         return len(self._attempts)
+
+    @property
+    def heavy_in_flight(self) -> int:
+        """Attempts that hold a process, or are about to."""
+        return sum(attempt.task.kind in self._processes.kinds for attempt in self._attempts.values())
 
     @property
     def unrecorded(self) -> int:
@@ -232,13 +255,14 @@ class Executor:
                 last_seq=last_seq,
                 deadline=attempt.deadline,
             )
-            return completed(task, await offer.run(task, ctx))
+            response = await offer.run(task, ctx)
+            return response if isinstance(response, Completed | Failed) else completed(task, response)
         except asyncio.CancelledError:
             return self._stopped_outcome(attempt)
         except Parked as signal:
             return Park(signal.question)
         except BaseExceptionGroup as group:  # a TaskGroup of the processor wraps what its children raise
-            return self._raised_outcome(task, _first(group))
+            return self._raised_outcome(task, deciding(group))
         except Exception as error:  # noqa: BLE001 - the one place that answers for every processor
             return self._raised_outcome(task, error)
 
@@ -324,6 +348,8 @@ class Executor:
 
     def _recorded(self, attempt: _Attempt, outcome: Outcome, fate: Fate) -> None:
         self._unrecorded.discard(attempt.task.id)
+        if attempt.task.is_limited:
+            self._on_room()
         if fate is Fate.LOST:
             self._fenced(attempt)
             return
@@ -334,12 +360,3 @@ class Executor:
     def _fenced(self, attempt: _Attempt) -> None:
         self._metrics.fenced(attempt.task.kind)
         logger.warning("outcome.fenced", task_id=str(attempt.task.id), attempt=attempt.task.attempt)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return what decides: a question that was asked, or else the first error."""
-    parked = group.subgroup(Parked)
-    first: BaseException = parked or group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first

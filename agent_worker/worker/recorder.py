@@ -27,8 +27,8 @@ from agent_worker.domain.errors import (
     ConfigurationError,
     DatabaseUnavailable,
     LeaseLost,
-    ProcessorError,
     SchemaOutOfDate,
+    Unstorable,
 )
 from agent_worker.domain.events import DeltaBuffer, Event, with_step
 from agent_worker.domain.json import JsonObject, dump_json
@@ -55,17 +55,6 @@ class Fate(enum.Enum):
 
 
 Done: TypeAlias = "Callable[[Fate | Unstorable], None]"
-
-
-class Unstorable(ProcessorError):
-    """PostgreSQL refused a value of this task, so it has to end without it."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"The task produced a value that the database cannot store: {what}.",
-            code="unstorable_result",
-            retryable=False,
-        )
 
 
 @dataclass(slots=True)

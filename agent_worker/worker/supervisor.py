@@ -135,7 +135,7 @@ class Supervisor:
             crashes = 1 if time.monotonic() - began > STEADY_S else crashes + 1
             delay_s = self._backoff.delay_s(crashes, roll=random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             logger.warning(
-                "process.crashed", index=index, ended_by=_cause(code), restart_in_s=round(delay_s, 2)
+                "process.crashed", index=index, ended_by=ended_by(code), restart_in_s=round(delay_s, 2)
             )
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
@@ -198,7 +198,8 @@ class Supervisor:
                 process.send_signal(number)
 
 
-def _cause(code: int) -> str:
+def ended_by(code: int) -> str:
+    """Say how a process ended, by its exit code: negative when a signal ended it."""
     return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.strsignal(-code)})"
 
 

@@ -13,6 +13,12 @@ from agent_worker.worker.loop import Loop
 
 logger = structlog.get_logger(__name__)
 
+SHORTEST_WAIT_S = 0.05
+"""Least time between two looks for the same end of a lease."""
+
+UNTOLD_S = 5.0
+"""Seconds between looks for what is due, without notifications."""
+
 BATCH = 500
 """Most rows per round; a full round repeats at once."""
 
@@ -26,7 +32,7 @@ class Rescuer(Loop[RescueResult]):
     Args:
         fleet: Where workers and their tasks live.
         metrics: Where rescues are counted.
-        interval_s: Seconds between rounds.
+        interval_s: Longest time between rounds; a worker with a shorter lease may have come meanwhile.
         heartbeat_s: Seconds between this worker's heartbeats.
         lease_s: Seconds without a heartbeat after which this worker counts as dead.
         steady_s: For how many seconds this worker's own heartbeats have arrived. After an outage longer than the
@@ -61,7 +67,7 @@ class Rescuer(Loop[RescueResult]):
     async def run_once(self) -> RescueResult:
         """Take back what dead workers held."""
         if self._steady_s() < self._quiet_s:
-            return RescueResult(0, 0, 0)
+            return RescueResult(0, 0, 0, next_expiry_s=self._quiet_s)
         result = await self._fleet.rescue(limit=BATCH)
         if result.total:
             logger.warning(
@@ -71,16 +77,27 @@ class Rescuer(Loop[RescueResult]):
         return result
 
     def delay_after(self, result: RescueResult) -> float:
-        """Repeat a full round at once."""
-        return 0.0 if result.total >= BATCH else self.interval_s
+        """Look again when the next lease ends, at most after the interval; repeat a full round at once."""
+        if result.total >= BATCH:
+            return 0.0
+        if result.next_expiry_s is None:
+            return self.interval_s
+        return min(max(result.next_expiry_s, SHORTEST_WAIT_S), self.interval_s)
 
 
 class Scheduler(Loop[StageResult]):
-    """Move tasks into their lanes when their `run_at` has come; sleeps until the next one is due."""
+    """Move tasks into their lanes when their `run_at` has come; sleeps until the next one is due.
 
-    def __init__(self, fleet: Fleet, *, interval_s: float) -> None:
+    Args:
+        fleet: Where tasks live.
+        interval_s: Longest sleep of a worker that is told when somebody schedules a task.
+        is_told: Whether it is, at the moment; else it looks every `UNTOLD_S` seconds.
+    """
+
+    def __init__(self, fleet: Fleet, *, interval_s: float, is_told: Callable[[], bool]) -> None:
         super().__init__(interval_s=interval_s)
         self._fleet = fleet
+        self._is_told = is_told
 
     async def run_once(self) -> StageResult:
         """Stage what is due."""
@@ -90,11 +107,8 @@ class Scheduler(Loop[StageResult]):
         """Sleep until the next task is due, at most the interval."""
         if result.staged >= BATCH:
             return 0.0
-        return (
-            self.interval_s
-            if result.next_due_s is None
-            else min(max(result.next_due_s, 0.01), self.interval_s)
-        )
+        longest_s = self.interval_s if self._is_told() else min(UNTOLD_S, self.interval_s)
+        return longest_s if result.next_due_s is None else min(max(result.next_due_s, 0.01), longest_s)
 
 
 class Housekeeper(Loop[int]):

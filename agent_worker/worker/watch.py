@@ -103,7 +103,7 @@ class Watch:
         if self._kept:
             self._kept.clear()
             self._armed.clear()
-            self._run(sql("leave_watch"), ())
+            self._run(sql("leave_watch"), self._kinds)
 
     def found(self) -> None:
         """Say that a look found tasks, so that there may be more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from agent_worker.worker.executor import Executor
 from agent_worker.worker.heartbeat import Heartbeat
 from agent_worker.worker.lifesign import LifeSign
 from agent_worker.worker.loop import Loop
+from agent_worker.worker.processes import ProcessPool
 from agent_worker.worker.recorder import Recorder
 from agent_worker.worker.upkeep import Housekeeper, Pruner, Rescuer, Scheduler
 from agent_worker.worker.watch import Watch
@@ -36,7 +37,8 @@ from agent_worker.worker.watchdog import Watchdog
 logger = structlog.get_logger(__name__)
 
 CHANNEL = "agent_worker"
-"""Says `task KIND` (new tasks have come), `watch` (nobody looks out for new tasks), `cancel UUID` and `schedule`."""
+"""Says `task KIND` (new tasks have come), `watch` (nobody looks out for new tasks), `look` (limits changed),
+`cancel UUID` and `schedule`."""
 
 
 MAX_UNRECORDED = 20_000
@@ -51,9 +53,9 @@ class WorkerOptions:
     poll_interval_s: float = 2.0
     heartbeat_s: float = 10.0
     lease_s: float = 30.0
-    rescue_interval_s: float = 2.0
-    schedule_interval_s: float = 5.0
-    housekeeping_interval_s: float = 10.0
+    rescue_interval_s: float = 10.0
+    schedule_interval_s: float = 30.0
+    housekeeping_interval_s: float = 30.0
     prune_interval_s: float = 60.0
     retention_s: float = 30 * 86_400.0
     unknown_kind_grace_s: float = 60.0
@@ -69,6 +71,7 @@ class Worker:
         db: An open database; the caller closes it.
         identity: Who this worker is.
         processors: By kind; only these kinds are claimed.
+        processes: Run those that ask for a process; of these kinds only as many tasks are claimed as it has processes.
         models: Finds a chat model by id.
         metrics: Where everything is counted.
         options: How it behaves.
@@ -80,6 +83,7 @@ class Worker:
         *,
         identity: WorkerIdentity,
         processors: Mapping[str, Processor],
+        processes: ProcessPool,
         models: Callable[[str | None], ChatModel],
         metrics: Metrics,
         options: WorkerOptions,
@@ -89,6 +93,7 @@ class Worker:
         self._options = options
         self._metrics = metrics
         self._fleet = Fleet(db)
+        self._processes = processes
         self._state = "starting"
         self._is_registered = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -99,23 +104,23 @@ class Worker:
             queue,
             self.recorder,
             processors=processors,
+            processes=processes,
             models=models,
             metrics=metrics,
             backoff=options.backoff,
             cancel_grace_s=options.cancel_grace_s,
             on_slot_free=self._slot_freed,
+            on_room=self._room_made,
         )
         self.listener = Listener(db.conninfo, [CHANNEL], on_notify=self._hear, on_up=self._look)
-        self.claimer = Claimer(
-            queue,
-            Watch(self.listener, identity.kinds, interval_s=options.poll_interval_s),
-            kinds=identity.kinds,
-            slots=options.concurrency,
-            free_slots=self._free_slots,
-            dispatch=self.executor.start,
-            is_known=self.executor.knows,
-            interval_s=options.poll_interval_s,
+        turn = asyncio.Lock()
+        light = [kind for kind in identity.kinds if kind not in processes.kinds]
+        self.claimer = self._make_claimer(queue, turn, light, options.concurrency, self._free_slots)
+        self.heavy_claimer = self._make_claimer(
+            queue, turn, sorted(processes.kinds), processes.size, self._free_processes
         )
+        by_kinds = ((self.claimer, light), (self.heavy_claimer, processes.kinds))
+        self._claimers = [claimer for claimer, kinds in by_kinds if kinds]
         self.canceller = Canceller(
             queue,
             is_busy=lambda: self.executor.in_flight > 0,
@@ -131,7 +136,11 @@ class Worker:
             lease_s=options.lease_s,
             steady_s=lambda: self.heartbeat.steady_s,
         )
-        self.scheduler = Scheduler(self._fleet, interval_s=options.schedule_interval_s)
+        self.scheduler = Scheduler(
+            self._fleet,
+            interval_s=options.schedule_interval_s,
+            is_told=lambda: self.listener.connected,
+        )
         self.cron = Cron(Schedules(db))
         self.housekeeper = Housekeeper(
             self._fleet,
@@ -159,11 +168,33 @@ class Worker:
         )
         self._show_gauges(metrics)
 
+    def _make_claimer(
+        self,
+        queue: Queue,
+        turn: asyncio.Lock,
+        kinds: Sequence[str],
+        slots: int,
+        free_slots: Callable[[], int],
+    ) -> Claimer:
+        return Claimer(
+            queue,
+            Watch(self.listener, kinds, interval_s=self._options.poll_interval_s),
+            kinds=kinds,
+            slots=slots,
+            free_slots=free_slots,
+            dispatch=self.executor.start,
+            is_known=self.executor.knows,
+            turn=turn,
+            interval_s=self._options.poll_interval_s,
+        )
+
     def _show_gauges(self, metrics: Metrics) -> None:
         slots = float(self._options.concurrency)
         metrics.observe("in_flight", "Attempts that hold a slot.", lambda: float(self.executor.in_flight))
         metrics.observe("unrecorded", "Outcomes not yet written.", lambda: float(self.executor.unrecorded))
         metrics.observe("slots", "Most attempts at once.", lambda: slots)
+        metrics.observe("processes_busy", "Attempts in processes.", lambda: float(self._processes.busy))
+        metrics.observe("processes_limit", "Most of them at once.", lambda: float(self._processes.size))
         metrics.observe("pool_in_use", "Pooled connections handed out.", lambda: float(self._db.in_use))
         metrics.observe(
             "oldest_pending_seconds",
@@ -201,7 +232,8 @@ class Worker:
         await self.listener.start()
         for loop in self._loops:
             await loop.start()
-        await self.claimer.start()
+        for claimer in self._claimers:
+            await claimer.start()
         self._state = "running"
         logger.info(
             "worker.started",
@@ -224,9 +256,11 @@ class Worker:
             return
         self._state = "draining"
         logger.info("worker.draining", name=self.identity.name, in_flight=self.executor.in_flight)
-        await self.claimer.stop()
+        for claimer in self._claimers:
+            await claimer.stop()
         await self._briefly(self._fleet.sign_off(self.identity.id, "draining"))
         await self._finish_running(stop_now)
+        await self._processes.close()
         for loop in self._loops:
             await loop.stop()
         await self.recorder.flush(timeout_s=3.0)
@@ -259,9 +293,14 @@ class Worker:
         verb, _, argument = payload.partition(" ")
         match verb:
             case "task":
-                self.claimer.hear_task(argument)
+                for claimer in self._claimers:
+                    claimer.hear_task(argument)
+            case "look":
+                for claimer in self._claimers:
+                    claimer.wake()
             case "watch":
-                self.claimer.hear_offer()
+                for claimer in self._claimers:
+                    claimer.hear_offer()
             case "cancel":
                 with contextlib.suppress(ValueError):  # anybody may NOTIFY; what is no id is no request
                     self.executor.cancel([UUID(argument)])
@@ -270,7 +309,8 @@ class Worker:
                 self.cron.wake()
 
     def _look(self) -> None:
-        self.claimer.look()
+        for claimer in self._claimers:
+            claimer.look()
         self.canceller.wake()
         self.scheduler.wake()
         self.cron.wake()
@@ -287,13 +327,22 @@ class Worker:
             return 0
         return self._options.concurrency - self.executor.in_flight
 
-    # The parts know each other through these two, for each is made before the one it calls.
+    def _free_processes(self) -> int:
+        # Not more than can run: the rest waits in the queue, where a worker with a free process finds it.
+        return min(self._free_slots(), self._processes.size - self.executor.heavy_in_flight)
+
+    # The parts know each other through these three, for each is made before the one it calls.
 
     def _lose(self, lease: Lease) -> None:
         self.executor.lose(lease)
 
     def _slot_freed(self) -> None:
-        self.claimer.slot_freed()
+        for claimer in self._claimers:
+            claimer.slot_freed()
+
+    def _room_made(self) -> None:
+        for claimer in self._claimers:
+            claimer.room_made()
 
     def _register_again(self) -> None:
         chore = asyncio.ensure_future(self._return_to_fleet())

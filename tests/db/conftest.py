@@ -26,6 +26,9 @@ EMPTY: LiteralString = """
     DELETE FROM public.agent_task_requests;
     DELETE FROM public.agent_task_events;
     DELETE FROM agent_worker.checkpoints;
+    DELETE FROM agent_worker.limits;
+    DELETE FROM agent_worker.running;
+    DELETE FROM agent_worker.starts;
     DELETE FROM agent_worker.workers;
     DELETE FROM agent_worker.kinds;
     DELETE FROM agent_worker.schedules;

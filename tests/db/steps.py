@@ -12,7 +12,7 @@ import psycopg
 
 from agent_worker.db.connection import Database
 from agent_worker.db.fleet import Fleet, WorkerIdentity
-from agent_worker.db.queue import Batch, Final, Queue
+from agent_worker.db.queue import Batch, Claimed, Final, Queue
 from agent_worker.domain.json import JsonObject, dump_json
 from agent_worker.domain.lanes import whole_level
 from agent_worker.domain.replay import Call, Question
@@ -24,7 +24,7 @@ Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Connect = Callable[[], Awaitable[Connection]]
 
 
-async def claim_all(queue: Queue, *kinds: str, limit: int = 100) -> list[Task]:
+async def claim_all(queue: Queue, *kinds: str, limit: int = 100) -> Claimed:
     """Claim from every lane of these kinds, high priorities first."""
     lanes = [whole_level(kind, priority) for priority in range(9, -1, -1) for kind in kinds or ("echo",)]
     return await queue.claim(lanes, limit)

@@ -196,7 +196,7 @@ async def test_a_task_that_comes_back_rings_too(db: Database, queue: Queue, conn
     await sleeper.execute("LISTEN agent_worker")
     assert await _arm(sleeper) == [("echo",)]
 
-    await queue.write(Batch(releases=[lease]))
+    await queue.write(Batch(releases=[(lease, 0.0)]))
 
     notes = [note.payload async for note in sleeper.notifies(timeout=10, stop_after=1)]
     assert notes == ["task echo"]

@@ -9,6 +9,7 @@ import pytest
 
 from agent_worker.db.connection import Database
 from agent_worker.db.fleet import Fleet
+from agent_worker.db.queries import sql
 from agent_worker.db.queue import Batch, Final, Queue
 from agent_worker.domain.replay import Call, Checkpoint
 from agent_worker.domain.task import Resume, TaskStatus
@@ -146,7 +147,7 @@ async def test_a_postponed_task_can_be_cancelled(db: Database, queue: Queue, fle
 
 @pytest.mark.parametrize(
     ("delays_s", "rings"),
-    [([0.0], {"task"}), ([60.0], {"schedule"}), ([0.0, 60.0], {"task", "schedule"})],
+    [([0.0], {"task echo"}), ([60.0], {"schedule"}), ([0.0, 60.0], {"task echo", "schedule"})],
     ids=["at once", "later", "both"],
 )
 async def test_a_release_rings_for_the_queue_or_the_scheduler(
@@ -157,6 +158,7 @@ async def test_a_release_rings_for_the_queue_or_the_scheduler(
     leases = [lease_of(task, queue) for task in await claim_all(queue)]
     ear = await connect()
     await ear.execute("LISTEN agent_worker")
+    await ear.execute(sql("arm_bell"), {"kinds": ["echo"]})
 
     await queue.write(Batch(releases=list(zip(leases, delays_s, strict=True))))
     await run(db, "NOTIFY agent_worker, 'the end'")

@@ -33,7 +33,19 @@ pytestmark = pytest.mark.slow
 Found = TypeVar("Found")
 
 RUN_TIMEOUT_S = 60.0
-ENDS_BY_ITSELF = {"submit", "status", "tasks", "schedules", "check", "config", "doctor", "migrate"}
+ENDS_BY_ITSELF = {
+    "submit",
+    "status",
+    "tasks",
+    "schedules",
+    "limits",
+    "pause",
+    "resume",
+    "check",
+    "config",
+    "doctor",
+    "migrate",
+}
 NOT_OURS = {"git", "npx", "cd", ".", "psql", "docker", "kubectl", "systemctl", "python3", "install", "cp"}
 WITH_PAGES = [page for page in PAGES if blocks(page)]
 
@@ -68,6 +80,7 @@ def test_processors_of_the_guide_answer(database_url: str, tmp_path: Path) -> No
         assert order.answer.endswith(f" for {order.id}:charge")
         assert client.run("one two three", kind="letters").answer == "one two three"
         assert client.run({}, kind="thumb").answer == "stored"
+        assert client.run({"below": 100}, kind="primes").response == {"primes": 25}
         assert client.run({"name": "Ada"}, kind="greet").answer == "Hello, Ada."
 
         where = client.submit({}, kind="where")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
 from pydantic_settings import BaseSettings
 
 from agent_worker.domain.errors import ConfigurationError
-from agent_worker.registry import build_processors, processor_classes
+from agent_worker.registry import build_processors, process_builders, processor_classes
 
 SHOUT = """
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -88,3 +89,57 @@ def test_settings_of_a_processor_are_a_settings_class() -> None:
     for cls in processor_classes().values():
         processor = build_processors(kinds=[cls.kind])[cls.kind]
         assert not isinstance(processor, BaseSettings)
+
+
+HEAVY = """
+class Heavy:
+    kind = "heavy"
+    runs_in = {runs_in!r}
+    {form} process(self, task, ctx):
+        return {{}}
+
+class Second(Heavy):
+    kind = "second"
+
+def inside():
+    class Hidden(Heavy):
+        kind = "hidden"
+    return Hidden
+
+Found = inside()
+"""
+
+
+@pytest.mark.parametrize(
+    ("runs_in", "form", "problem"),
+    [
+        ("proces", "def", r"Heavy has runs_in = 'proces' · it may be 'thread' or 'process'"),
+        (True, "def", "Heavy has runs_in = True"),
+        ("process", "async def", "Heavy has runs_in = 'process' and an async process"),
+        ("thread", "async def", "Heavy has runs_in = 'thread' and an async process"),
+    ],
+)
+def test_a_wrong_wish_for_a_thread_or_process_is_refused_by_name(
+    tmp_path: Path, runs_in: object, form: str, problem: str
+) -> None:
+    path = tmp_path / "heavy.py"
+    path.write_text(HEAVY.format(runs_in=runs_in, form=form))
+    with pytest.raises(ConfigurationError, match=problem):
+        processor_classes([f"{path}:Heavy"])
+
+
+def test_processors_of_one_script_that_ask_for_a_process_can_be_made_in_one(tmp_path: Path) -> None:
+    path = tmp_path / "heavy.py"
+    path.write_text(HEAVY.format(runs_in="process", form="def"))
+    processors = build_processors([f"{path}:Heavy", f"{path}:Second"])
+    builders = process_builders(processors)
+    assert set(builders) == {"heavy", "second"}
+    made = pickle.loads(pickle.dumps(builders["second"]))()  # noqa: S301 - our own
+    assert type(made) is type(processors["second"])
+
+
+def test_a_class_that_a_process_would_not_find_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "heavy.py"
+    path.write_text(HEAVY.format(runs_in="process", form="def"))
+    with pytest.raises(ConfigurationError, match=r"inside\.<locals>\.Hidden cannot run in a process"):
+        process_builders(build_processors([f"{path}:Found"]))

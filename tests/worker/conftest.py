@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,7 +18,8 @@ from agent_worker.db.fleet import WorkerIdentity
 from agent_worker.domain.backoff import Backoff
 from agent_worker.domain.processor import Processor
 from agent_worker.llm.models import Models
-from agent_worker.telemetry import Metrics
+from agent_worker.telemetry import Metrics, configure_logging
+from agent_worker.worker.processes import ProcessPool
 from agent_worker.worker.worker import Worker, WorkerOptions
 from tests.waiting import eventually
 
@@ -37,16 +39,29 @@ OPTIONS = WorkerOptions(
 StartWorker = Callable[..., AbstractAsyncContextManager[Worker]]
 
 
+def process_pool(processors: Sequence[Processor], *, size: int = 2, idle_s: float = 300.0) -> ProcessPool:
+    """Processes for those of the processors that ask for one."""
+    asking = {made.kind: type(made) for made in processors if getattr(made, "runs_in", "thread") == "process"}
+    environment = {**os.environ, "DATABASE_URL": ""}
+    return ProcessPool(
+        size=size, builders=asking, prepare=configure_logging, environment=environment, idle_s=idle_s
+    )
+
+
 @pytest.fixture
 def start_worker(database_url: str, tmp_path: Any) -> StartWorker:
-    """Return `start_worker(*processors, url=…, models=…, **options)`, an async context manager around a running worker.
+    """Return `start_worker(*processors, url=…, models=…, processes=…, **options)`, a context manager around a worker.
 
     The models, which the worker closes, are `echo/echo` when none are given.
     """
 
     @contextlib.asynccontextmanager
     async def start(
-        *processors: Processor, url: str = database_url, models: Models | None = None, **options: Any
+        *processors: Processor,
+        url: str = database_url,
+        models: Models | None = None,
+        processes: ProcessPool | None = None,
+        **options: Any,
     ) -> AsyncIterator[Worker]:
         models = models or Models(default="echo/echo", data_dir=tmp_path)
         chosen = dataclasses.replace(OPTIONS, **options)
@@ -65,6 +80,7 @@ def start_worker(database_url: str, tmp_path: Any) -> StartWorker:
                 db,
                 identity=identity,
                 processors={processor.kind: processor for processor in processors},
+                processes=processes or process_pool(processors),
                 models=models.get,
                 metrics=Metrics(),
                 options=chosen,
