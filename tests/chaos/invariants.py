@@ -38,6 +38,9 @@ SIDE_TABLES: LiteralString = """
         (SELECT min(k.at) FROM chaos.ledger k WHERE k.pid = s.pid AND k.what = 'killed' AND k.at >= s.at),
         'infinity') AS ended
     FROM chaos.ledger s WHERE s.what = 'start';
+    CREATE VIEW chaos.given_up AS
+    SELECT task_id AS task, attempt, created_at AS at FROM public.agent_task_events
+    WHERE data ->> 'code' = 'worker_lost';
 """
 
 RULES: dict[str, LiteralString] = {
@@ -80,15 +83,17 @@ RULES: dict[str, LiteralString] = {
         JOIN chaos.ledger done ON done.what = 'done' AND done.task = effect.task AND done.key = effect.key
         JOIN chaos.runs r ON r.run = effect.run
         WHERE effect.what = 'effect' AND r.began > done.at
+          -- A worker that was asleep may wake up with a claim in its hands and begin; what it says is dropped.
+          AND NOT EXISTS (
+            SELECT FROM chaos.given_up g WHERE g.task = r.task AND g.attempt = r.attempt AND g.at < r.began)
     """,
     # A claim is committed without waiting for the disk: a crash may take it back, and the task is given out again.
     "two workers run a task at once only when one of them was given up, or its claim was lost in a crash": """
         SELECT a.task, a.attempt, a.pid, a.began, a.ended, b.attempt, b.pid, b.began
         FROM chaos.runs a JOIN chaos.runs b ON b.task = a.task AND b.began > a.began AND b.began < a.ended
         WHERE NOT EXISTS (
-            SELECT FROM public.agent_task_events e
-            WHERE e.task_id = a.task AND e.attempt = least(a.attempt, b.attempt) AND e.data ->> 'code' = 'worker_lost'
-              AND e.created_at < b.began + interval '0.2 s')
+            SELECT FROM chaos.given_up g
+            WHERE g.task = a.task AND g.attempt = least(a.attempt, b.attempt) AND g.at < b.began + interval '0.2 s')
           AND NOT EXISTS (
             SELECT FROM chaos.ledger c
             WHERE c.what = 'crash' AND c.at BETWEEN a.began - interval '3 s' AND a.began + interval '3 s')

@@ -221,6 +221,15 @@ class Scene:
         except TimeoutError as exc:
             raise AssertionError(f"not after {timeout_s:g} s: {query} · {self.counts()}") from exc
 
+    async def ended(self, ids: Sequence[UUID]) -> None:
+        """Wait until these tasks have ended."""
+        await self.until(
+            "SELECT count(*) = %(count)s FROM public.agent_task_requests "
+            "WHERE id = ANY (%(ids)s) AND status IN ('completed', 'failed', 'cancelled')",
+            count=len(ids),
+            ids=list(ids),
+        )
+
     async def further(self, starts: int, *, timeout_s: float = 30.0) -> None:
         """Wait until so many more attempts have begun, by the ledger: it does not need the database."""
         wanted = self.counts()["start"] + starts
