@@ -9,20 +9,19 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
 import psycopg
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
     initialize,
     invariant,
-    multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -41,6 +40,13 @@ PENDING, PROCESSING, WAITING = TaskStatus.PENDING, TaskStatus.PROCESSING, TaskSt
 COMPLETED, FAILED, CANCELLED = TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED
 
 WORKERS = [UUID(int=n) for n in (1, 2, 3)]
+
+Chosen = TypeVar("Chosen")
+
+Which: TypeAlias = tuple[int, bool]
+"""Chooses a task or a lease: by a number, and only among what is there and held, or among all that ever was."""
+KEYS = st.sampled_from("ab")
+WHICH = st.tuples(st.integers(0, 5), st.sampled_from([True, True, True, False]))
 
 EMPTY: LiteralString = """
     DELETE FROM public.agent_task_requests;
@@ -122,14 +128,16 @@ class Machine(RuleBasedStateMachine):
     runner: asyncio.Runner
     db: Database
 
-    tasks = Bundle("tasks")
-    leases = Bundle("leases")
 
     def __init__(self) -> None:
         super().__init__()
         self.conn = psycopg.connect(self.db.conninfo, autocommit=True)
         self.conn.execute(EMPTY)
         self.model: dict[UUID, Model] = {}
+        self.tasks: list[UUID] = []
+        """All there ever were."""
+        self.leases: list[Lease] = []
+        """The same."""
 
     def teardown(self) -> None:
         self.conn.close()
@@ -141,8 +149,22 @@ class Machine(RuleBasedStateMachine):
 
     # Clients
 
-    @rule(target=tasks, max_attempts=st.integers(1, 3), is_later=st.booleans())
-    def insert(self, max_attempts: int, is_later: bool) -> UUID:
+    @precondition(lambda self: self.tasks)
+    @rule(which=WHICH, deed=st.sampled_from(["cancel", "redrive", "redrive", "answer", "answer", "delete"]), key=KEYS)
+    def ask_of_a_task(self, which: Which, deed: str, key: str) -> None:
+        task = self._task(which)
+        match deed:
+            case "cancel":
+                self._cancel(task)
+            case "redrive":
+                self._redrive(task)
+            case "answer":
+                self._answer(task, key)
+            case "delete":
+                self._delete(task)
+
+    @rule(max_attempts=st.integers(1, 3), is_later=st.booleans())
+    def insert(self, max_attempts: int, is_later: bool) -> None:
         task = uuid4()
         self.conn.execute(
             "INSERT INTO public.agent_task_requests (id, kind, max_attempts, run_at) "
@@ -150,10 +172,9 @@ class Machine(RuleBasedStateMachine):
             [task, max_attempts, is_later],
         )
         self.model[task] = Model(max_attempts, is_later)
-        return task
+        self.tasks.append(task)
 
-    @rule(task=tasks)
-    def cancel(self, task: UUID) -> None:
+    def _cancel(self, task: UUID) -> None:
         changes = self._run("cancel_tasks", ids=[task])
         model = self.model.get(task)
         if model is None:
@@ -166,8 +187,7 @@ class Machine(RuleBasedStateMachine):
                 model.end(CANCELLED, "cancelled")
         assert changes == [(task, before.value, model.status.value)]
 
-    @rule(task=tasks)
-    def redrive(self, task: UUID) -> None:
+    def _redrive(self, task: UUID) -> None:
         changes = self._run("retry_tasks", ids=[task])
         model = self.model.get(task)
         if model is None:
@@ -183,13 +203,11 @@ class Machine(RuleBasedStateMachine):
                 del model.questions[key], model.done[key]
         assert changes == [(task, before.value, model.status.value)]
 
-    @rule(task=tasks)
-    def delete(self, task: UUID) -> None:
+    def _delete(self, task: UUID) -> None:
         deleted = self.conn.execute("DELETE FROM public.agent_task_requests WHERE id = %s", [task]).rowcount
         assert deleted == (self.model.pop(task, None) is not None)
 
-    @rule(task=tasks, key=st.sampled_from("ab"))
-    def answer(self, task: UUID, key: str) -> None:
+    def _answer(self, task: UUID, key: str) -> None:
         answered = self.conn.execute(
             "UPDATE public.human_tasks SET response = '{}' WHERE task_id = %s AND key = %s AND status = 'pending'",
             [task, key],
@@ -202,8 +220,9 @@ class Machine(RuleBasedStateMachine):
 
     # Workers
 
-    @rule(target=leases, worker=st.sampled_from(WORKERS), limit=st.integers(1, 3))
-    def claim(self, worker: UUID, limit: int) -> Any:
+    @precondition(lambda self: self._any(PENDING))
+    @rule(worker=st.sampled_from(WORKERS), limit=st.integers(1, 3))
+    def claim(self, worker: UUID, limit: int) -> None:
         due = self.conn.execute(
             "SELECT id FROM public.agent_task_requests WHERE status = 'pending' AND run_at IS NULL ORDER BY seq LIMIT %s",
             [limit],
@@ -218,10 +237,33 @@ class Machine(RuleBasedStateMachine):
             model.attempt += 1
             model.worker = worker
             assert (task.attempt, task.max_attempts, task.resume) == (model.attempt, model.max_attempts, model.resume)
-        return multiple(*(Lease(task.id, task.attempt, worker) for task in claimed))
+        self.leases += [Lease(task.id, task.attempt, worker) for task in claimed]
 
-    @rule(lease=leases, status=st.sampled_from([COMPLETED, FAILED, CANCELLED]))
-    def finish(self, lease: Lease, status: TaskStatus) -> None:
+    @precondition(lambda self: self.leases)
+    @rule(
+        which=WHICH,
+        deed=st.sampled_from(["finish", "retry", "release", "park", "park", "speak", "save"]),
+        status=st.sampled_from([COMPLETED, FAILED, CANCELLED]),
+        delay_s=st.sampled_from([0.0, 60.0]),
+        key=KEYS,
+    )
+    def write(self, which: Which, deed: str, status: TaskStatus, delay_s: float, key: str) -> None:
+        lease = self._lease(which)
+        match deed:
+            case "finish":
+                self._finish(lease, status)
+            case "retry":
+                self._retry(lease, delay_s)
+            case "release":
+                self._release(lease, delay_s)
+            case "park":
+                self._park(lease, key)
+            case "speak":
+                self._speak(lease)
+            case "save":
+                self._save(lease, f"step {key}")
+
+    def _finish(self, lease: Lease, status: TaskStatus) -> None:
         response = {"answer": 1} if status is COMPLETED else {"error": "no", "code": "no", "retryable": False}
         model = self.model.get(lease.task_id)
         has_said_so = model is not None and (model.status, model.attempt, model.worker) == (
@@ -235,8 +277,7 @@ class Machine(RuleBasedStateMachine):
             responses=[dump_json(response)],
         )
 
-    @rule(lease=leases, delay_s=st.sampled_from([0.0, 60.0]))
-    def retry(self, lease: Lease, delay_s: float) -> None:
+    def _retry(self, lease: Lease, delay_s: float) -> None:
         model = self.model.get(lease.task_id)
         if model is not None and model.is_held_by(lease) and model.attempt == model.max_attempts:
             return  # a worker fails it instead; the table refuses a pending task that nobody may claim
@@ -244,8 +285,7 @@ class Machine(RuleBasedStateMachine):
             *("retry", lease, lambda held: held.give_back("retry", is_later=delay_s > 0)), delays_s=[delay_s]
         )
 
-    @rule(lease=leases, delay_s=st.sampled_from([0.0, 60.0]))
-    def release(self, lease: Lease, delay_s: float) -> None:
+    def _release(self, lease: Lease, delay_s: float) -> None:
         resume = "postponed" if delay_s else "rescued"
 
         def give_back(held: Model) -> None:
@@ -253,8 +293,7 @@ class Machine(RuleBasedStateMachine):
 
         self._fenced("release", lease, give_back, delays_s=[delay_s])
 
-    @rule(lease=leases, key=st.sampled_from("ab"))
-    def park(self, lease: Lease, key: str) -> None:
+    def _park(self, lease: Lease, key: str) -> None:
         question = ask(key, timeout_s=3600.0)
         ((said,),) = self._run(
             "park",
@@ -278,8 +317,7 @@ class Machine(RuleBasedStateMachine):
                 model.resume, model.is_later = "answered", False
         assert said == model.status.value
 
-    @rule(lease=leases)
-    def speak(self, lease: Lease) -> None:
+    def _speak(self, lease: Lease) -> None:
         model = self.model.get(lease.task_id)
 
         def hear(held: Model) -> None:
@@ -292,8 +330,7 @@ class Machine(RuleBasedStateMachine):
             data=["{}"],
         )
 
-    @rule(lease=leases, key=st.sampled_from(["s1", "s2"]))
-    def save(self, lease: Lease, key: str) -> None:
+    def _save(self, lease: Lease, key: str) -> None:
         ((is_saved,),) = self._run(
             "save_checkpoint",
             **{"worker_id": lease.worker_id, "task_id": lease.task_id, "attempt": lease.attempt},
@@ -307,6 +344,7 @@ class Machine(RuleBasedStateMachine):
 
     # Upkeep
 
+    @precondition(lambda self: self._any(PROCESSING))
     @rule(worker=st.sampled_from(WORKERS))
     def rescue(self, worker: UUID) -> None:
         """The worker falls silent, is given up, and comes back."""
@@ -327,6 +365,7 @@ class Machine(RuleBasedStateMachine):
         ((is_known, _),) = self._run("heartbeat", worker_id=worker, in_flight=0)
         assert is_known
 
+    @precondition(lambda self: any(model.is_later for model in self.model.values()))
     @rule()
     def stage(self) -> None:
         due = [model for model in self.model.values() if model.status is PENDING and model.is_later]
@@ -337,6 +376,7 @@ class Machine(RuleBasedStateMachine):
         for model in due:
             model.is_later = False
 
+    @precondition(lambda self: any("pending" in model.questions.values() for model in self.model.values()))
     @rule()
     def expire(self) -> None:
         self.conn.execute("UPDATE public.human_tasks SET expires_at = now() WHERE status = 'pending'")
@@ -354,6 +394,21 @@ class Machine(RuleBasedStateMachine):
     def database_is_as_modelled(self) -> None:
         rows = {row[0]: tuple(row[1:]) for row in self.conn.execute(LOOK).fetchall()}
         assert rows == {task: model.row() for task, model in self.model.items()}
+
+    def _any(self, status: TaskStatus) -> bool:
+        return any(model.status is status for model in self.model.values())
+
+    def _task(self, which: Which) -> UUID:
+        alive = [task for task in self.tasks if task in self.model]
+        return _chosen(self.tasks, alive, which)
+
+    def _lease(self, which: Which) -> Lease:
+        held = [
+            lease
+            for lease in self.leases
+            if (model := self.model.get(lease.task_id)) is not None and model.is_held_by(lease)
+        ]
+        return _chosen(self.leases, held, which)
 
     def _wake(self, model: Model, key: str, state: str) -> None:
         model.close(key, state)
@@ -391,11 +446,17 @@ class Machine(RuleBasedStateMachine):
         )
 
 
+def _chosen(all_of_them: Sequence[Chosen], current: Sequence[Chosen], which: Which) -> Chosen:
+    number, is_current = which
+    among = current if is_current and current else all_of_them
+    return among[-1 - number % len(among)]
+
+
 def test_the_sql_functions_do_what_the_model_says(
     database_url: str, dice: random.Random, rounds: Rounds
 ) -> None:
     chosen = settings(
-        max_examples=25,
+        max_examples=40,
         stateful_step_count=60,
         deadline=None,
         database=None,
