@@ -57,25 +57,22 @@ class Scene:
         self.inserted: list[UUID] = []
         self._folder = folder
         self.ledger = Path(os.environ["LEDGER"])
-        self._people: list[asyncio.Task[None]] = []
+        self._refusals = 0
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Scene]:
-        """Make the side tables and let people in; on a failure the workers' logs are shown."""
+        """Make the side tables and let people in; the workers' logs are printed, for pytest to show on a failure."""
         async with self.db:
             await prepare(self.db)
             person = asyncio.create_task(self._answer_all())
             try:
                 yield self
-            except BaseException:
-                for worker in self.workers:
-                    sys.stderr.write(f"--- {worker.log}\n{worker.log.read_text()[-3000:]}\n")
-                raise
             finally:
                 person.cancel()
                 await asyncio.wait({person})
                 for worker in self.workers:
                     worker.stop()
+                    sys.stderr.write(f"--- {worker.log}\n{worker.log.read_text()[-3000:]}\n")
 
     # Workers
 
@@ -174,13 +171,14 @@ class Scene:
         await event
         await inserting
 
-    async def cut_sessions(self) -> int:
-        """End every session of the workers; returns how many."""
+    async def cut_sessions(self, role: str = "") -> int:
+        """End the workers' sessions, or only those of one role (`listener`, `heartbeat`); returns how many."""
         ended: int = await self.insist(
             lambda: self.db.fetch_value(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid() "
-                "AND application_name LIKE 'agent-worker%%'"
+                "AND application_name LIKE 'agent-worker%%' AND application_name LIKE %(role)s",
+                {"role": f"%{role}"},
             )
         )
         return ended
@@ -201,11 +199,19 @@ class Scene:
         deadline = time.monotonic() + 60
         while True:
             try:
-                return await act()
+                done = await act()
             except DatabaseUnavailable:
+                self._refusals += 1
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.05)
+            else:
+                self._refusals = 0
+                return done
+
+    async def is_refused(self) -> bool:
+        """Whether the database has just refused what somebody insists on."""
+        return self._refusals > 0
 
     async def until(self, query: str, *, timeout_s: float = 30.0, **params: Any) -> None:
         """Wait until a query says true; a database that is away says nothing."""
@@ -219,7 +225,11 @@ class Scene:
         try:
             await eventually(is_so, timeout_s=timeout_s)
         except TimeoutError as exc:
-            raise AssertionError(f"not after {timeout_s:g} s: {query} · {self.counts()}") from exc
+            left = await self.db.fetch_all(
+                "SELECT id, status, attempt, run_at, resume, worker_id, request_payload -> 'plan', cancel_requested_at, "
+                "now() FROM public.agent_task_requests WHERE finished_at IS NULL LIMIT 5"
+            )
+            raise AssertionError(f"not after {timeout_s:g} s: {query} · {self.counts()} · {left}") from exc
 
     async def ended(self, ids: Sequence[UUID]) -> None:
         """Wait until these tasks have ended."""
@@ -239,9 +249,12 @@ class Scene:
 
         await eventually(has_come, timeout_s=timeout_s)
 
+    def _logs(self) -> str:
+        return "".join(worker.log.read_text() for worker in self.workers)
+
     def logged(self, event: str) -> int:
         """Count the workers' log lines that name an event."""
-        return sum(worker.log.read_text().count(event) for worker in self.workers)
+        return self._logs().count(event)
 
     def counts(self) -> Counter[str]:
         """Count the ledger's notes by what they say."""
@@ -254,7 +267,7 @@ class Scene:
 
     # The end
 
-    async def settle(self, *, timeout_s: float = 60.0) -> None:
+    async def settle(self, *, timeout_s: float = 30.0) -> None:
         """Wait until every task has ended, have the workers leave, and hold the database to the rules."""
         await self.until(
             "SELECT NOT EXISTS (SELECT FROM public.agent_task_requests "

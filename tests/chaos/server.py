@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from agent_worker.db.migrate import migrate
-from agent_worker.embedded import EmbeddedPostgres
+from agent_worker.embedded import EmbeddedPostgres, find_running
 from agent_worker.embedded.places import remove_data
 
 
@@ -45,11 +45,14 @@ class Server:
         self._postgres.stop()
 
     def start(self) -> None:
-        """Start again.
+        """Start again, unless it runs: after a crash of one of its processes it recovers by itself.
 
         Raises:
             DatabaseUnavailable: It cannot; the message ends with what it said last.
         """
+        if find_running(self._data_dir) is not None:
+            return
+        self._postgres.stop()
         self._postgres = EmbeddedPostgres.start_or_join(self._data_dir)
         assert self._postgres.url == self.url, "somebody took its port"
 
