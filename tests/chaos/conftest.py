@@ -68,9 +68,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-async def scene(
-    database_url: str, tmp_path: Path, ledger: Path, dice: random.Random
-) -> AsyncIterator[Scene]:
+async def scene(database_url: str, tmp_path: Path, ledger: Path, dice: random.Random) -> AsyncIterator[Scene]:
     async with Scene(database_url, tmp_path, dice).open() as opened:
         yield opened
 

@@ -142,9 +142,7 @@ async def check(db: Database, inserted: Collection[UUID], ledger: Path | None = 
     assert not broken, "\n".join([f"{rule}: {rows}" for rule, rows in broken.items()])
 
 
-async def _fill_side_tables(
-    db: Database, inserted: Collection[UUID], notes: list[dict[str, Any]]
-) -> None:
+async def _fill_side_tables(db: Database, inserted: Collection[UUID], notes: list[dict[str, Any]]) -> None:
     async with db.connection() as conn:
         await conn.execute("TRUNCATE chaos.inserted, chaos.ledger")
         await conn.execute("INSERT INTO chaos.inserted SELECT unnest(%s::uuid[])", [list(inserted)])

@@ -35,7 +35,16 @@ QUICK = {
 }
 LEASE_S = float(QUICK["AGENT_WORKER_LEASE_S"])
 
-MOVES = ("say:a word", "work:0.02", "step:one", "step:two", "ask:leave", "child:first", "child:second", "fail:1")
+MOVES = (
+    "say:a word",
+    "work:0.02",
+    "step:one",
+    "step:two",
+    "ask:leave",
+    "child:first",
+    "child:second",
+    "fail:1",
+)
 
 Value = TypeVar("Value")
 

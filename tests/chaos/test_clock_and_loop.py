@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import urllib.request
@@ -87,15 +88,19 @@ async def until_fenced(port: int, *, more_than: int) -> int:
 
     async def has_counted() -> bool:
         nonlocal found
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
-            text = page.read().decode()
-        found = sum(
-            int(float(value)) for value in re.findall(r"^agent_worker_tasks_fenced_total\{.*\} (\S+)", text, re.M)
-        )
+        page = await asyncio.to_thread(scrape, port)
+        counts = re.findall(r"^agent_worker_tasks_fenced_total\{.*\} (\S+)", page, re.MULTILINE)
+        found = sum(int(float(count)) for count in counts)
         return found > more_than
 
     await eventually(has_counted)
     return found
+
+
+def scrape(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+        text: str = page.read().decode()
+    return text
 
 
 def free_port() -> int:

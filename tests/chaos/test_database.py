@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator
 
 import psycopg
@@ -12,7 +11,7 @@ import pytest
 
 from tests.chaos.conftest import Rounds
 from tests.chaos.processors import note
-from tests.chaos.scene import LEASE_S, Scene
+from tests.chaos.scene import Scene
 from tests.chaos.server import Server, running_server
 
 HOLD_BACK = "LOCK TABLE public.agent_task_events IN ACCESS EXCLUSIVE MODE"

@@ -55,7 +55,9 @@ def hosts() -> Iterator[tuple[Host, Host]]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(namespace(f"{mark}-db"))
-            made = [make_host(stack, f"{mark}-{name}", f"{mark}-db", f"10.203.{n}") for n, name in enumerate("ab")]
+            made = [
+                make_host(stack, f"{mark}-{name}", f"{mark}-db", f"10.203.{n}") for n, name in enumerate("ab")
+            ]
         except subprocess.CalledProcessError as exc:
             pytest.skip(f"no network namespaces can be made here: {exc.stderr.strip()}")
         yield made[0], made[1]
@@ -80,7 +82,9 @@ async def test_a_host_whose_line_was_down_beyond_the_lease_loses_its_tasks_and_c
             far.line("up")
             await scene.alive(2)
         await scene.settle()
-    assert scene.logged("lease.lost") + scene.logged("outcome.fenced"), "what the far host still said was dropped"
+    assert scene.logged("lease.lost") + scene.logged("outcome.fenced"), (
+        "what the far host still said was dropped"
+    )
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,19 @@ import psycopg
 from tests.chaos.conftest import Rounds
 from tests.chaos.scene import Scene
 
-JUNK = ("task x", "task", "task play", "cancel", "cancel nobody", "watch", "schedule", "", "\x01\x02\x7f", "é" * 3000, "task " * 1000)
+JUNK = (
+    "task x",
+    "task",
+    "task play",
+    "cancel",
+    "cancel nobody",
+    "watch",
+    "schedule",
+    "",
+    "\x01\x02\x7f",
+    "é" * 3000,
+    "task " * 1000,
+)
 
 
 async def test_listeners_that_are_replaced_and_drowned_in_junk_miss_no_task_and_no_cancel(

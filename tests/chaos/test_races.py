@@ -27,7 +27,9 @@ COMPLETE: LiteralString = (
     "SELECT agent_worker.finish(%(worker)s, ARRAY[%(id)s]::uuid[], ARRAY[1], ARRAY['completed'], "
     "ARRAY['{\"answer\": 1}']::jsonb[])"
 )
-RETRY: LiteralString = "SELECT agent_worker.retry(%(worker)s, ARRAY[%(id)s]::uuid[], ARRAY[1], ARRAY[0.0]::double precision[])"
+RETRY: LiteralString = (
+    "SELECT agent_worker.retry(%(worker)s, ARRAY[%(id)s]::uuid[], ARRAY[1], ARRAY[0.0]::double precision[])"
+)
 RELEASE: LiteralString = (
     "SELECT agent_worker.release(%(worker)s, ARRAY[%(id)s]::uuid[], ARRAY[1], ARRAY[0.0]::double precision[])"
 )
@@ -36,9 +38,7 @@ PARK: LiteralString = (
     '\'{"type": "approval", "title": "?", "description": "", "form": {}, "context": {}, "priority": "low"}\', 60)'
 )
 RESCUE: LiteralString = "SELECT id FROM agent_worker.rescue(10) WHERE id IS NOT NULL"
-ANSWER: LiteralString = (
-    "UPDATE public.human_tasks SET response = '{\"approved\": true}' WHERE task_id = %(id)s AND status = 'pending'"
-)
+ANSWER: LiteralString = "UPDATE public.human_tasks SET response = '{\"approved\": true}' WHERE task_id = %(id)s AND status = 'pending'"
 EXPIRE: LiteralString = "SELECT agent_worker.expire_questions(10)"
 REDRIVE: LiteralString = (
     "UPDATE public.agent_task_requests SET status = 'pending', seq = DEFAULT WHERE id = %(id)s "
@@ -139,7 +139,9 @@ async def assert_in_order(db: Database, task: UUID, deeds: set[str]) -> None:
         "nothing is left of a task that is gone, and no question of one that has ended",
     ):
         left = await rows(db, RULES[rule])
-        is_open = await rows(db, "SELECT 1 FROM public.agent_task_requests WHERE status IN ('waiting', 'pending')")
+        is_open = await rows(
+            db, "SELECT 1 FROM public.agent_task_requests WHERE status IN ('waiting', 'pending')"
+        )
         assert not left or is_open, (rule, left)
     if not await rows(db, "SELECT 1 FROM public.agent_task_requests WHERE id = %(id)s", id=task):
         assert "delete" in deeds

@@ -10,7 +10,6 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, LiteralString, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
@@ -32,12 +31,10 @@ from agent_worker.db.queries import sql
 from agent_worker.db.queue import Queue
 from agent_worker.domain.json import dump_json
 from agent_worker.domain.lanes import whole_level
-from agent_worker.domain.task import ALLOWED, FINAL, Lease, TaskStatus
+from agent_worker.domain.task import FINAL, Lease, TaskStatus
 from tests.chaos.conftest import Rounds
+from tests.chaos.model import CANCELLED, COMPLETED, FAILED, LOOK, PENDING, PROCESSING, WAITING, Model
 from tests.db.steps import ask
-
-PENDING, PROCESSING, WAITING = TaskStatus.PENDING, TaskStatus.PROCESSING, TaskStatus.WAITING
-COMPLETED, FAILED, CANCELLED = TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED
 
 WORKERS = [UUID(int=n) for n in (1, 2, 3)]
 
@@ -54,80 +51,12 @@ EMPTY: LiteralString = """
     DELETE FROM agent_worker.workers;
 """
 
-LOOK: LiteralString = """
-    SELECT t.id, t.status, t.attempt, t.max_attempts, t.worker_id, t.cancel_requested_at IS NOT NULL, t.run_at IS NOT NULL,
-           coalesce(t.resume, 'fresh'), t.response_payload ->> 'code', t.response_payload IS NOT NULL,
-           t.finished_at IS NOT NULL,
-           (SELECT count(*) FROM public.agent_task_events e WHERE e.task_id = t.id),
-           (SELECT coalesce(max(e.seq), 0) FROM public.agent_task_events e WHERE e.task_id = t.id),
-           (SELECT jsonb_object_agg(h.key, h.status) FROM public.human_tasks h WHERE h.task_id = t.id),
-           (SELECT jsonb_object_agg(c.key, c.is_done) FROM agent_worker.checkpoints c WHERE c.task_id = t.id)
-    FROM public.agent_task_requests t
-"""
-
-
-@dataclass(slots=True)
-class Model:
-    """What the database should hold of one task."""
-
-    max_attempts: int
-    is_later: bool
-    status: TaskStatus = PENDING
-    attempt: int = 0
-    worker: UUID | None = None
-    is_cancelled: bool = False
-    resume: str = "fresh"
-    code: str | None = None
-    events: int = 0
-    questions: dict[str, str] = field(default_factory=dict)
-    done: dict[str, bool] = field(default_factory=dict)
-
-    def move(self, status: TaskStatus) -> None:
-        assert status in ALLOWED[self.status], (self.status, status)
-        self.status = status
-
-    def is_held_by(self, lease: Lease) -> bool:
-        return (self.status, self.attempt, self.worker) == (PROCESSING, lease.attempt, lease.worker_id)
-
-    def end(self, status: TaskStatus, code: str | None) -> None:
-        """Record the outcome; whoever did not succeed withdraws its questions."""
-        self.move(status)
-        self.code = code
-        if status is not COMPLETED:
-            for key, state in self.questions.items():
-                if state == "pending":
-                    self.close(key, "cancelled")
-
-    def give_back(self, resume: str, *, is_later: bool = False, keeps_attempt: bool = True) -> None:
-        """Go back to pending, or end when somebody asked for that."""
-        self.worker = None
-        self.attempt -= not keeps_attempt
-        self.resume = resume
-        self.is_later = is_later
-        if self.is_cancelled:
-            self.end(CANCELLED, "cancelled")
-        else:
-            self.move(PENDING)
-
-    def close(self, key: str, state: str) -> None:
-        self.questions[key] = state
-        self.done[key] = True
-
-    def row(self) -> tuple[Any, ...]:
-        is_final = self.status in FINAL
-        return (
-            *(self.status.value, self.attempt, self.max_attempts, self.worker, self.is_cancelled, self.is_later),
-            *(self.resume, self.code, is_final, is_final, self.events, self.events),
-            *(self.questions or None, self.done or None),
-        )
-
 
 class Machine(RuleBasedStateMachine):
     """Every call of a worker or a client, and what the model expects of it; subclassed with a database."""
 
     runner: asyncio.Runner
     db: Database
-
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,7 +79,11 @@ class Machine(RuleBasedStateMachine):
     # Clients
 
     @precondition(lambda self: self.tasks)
-    @rule(which=WHICH, deed=st.sampled_from(["cancel", "redrive", "redrive", "answer", "answer", "delete"]), key=KEYS)
+    @rule(
+        which=WHICH,
+        deed=st.sampled_from(["cancel", "redrive", "redrive", "answer", "answer", "delete"]),
+        key=KEYS,
+    )
     def ask_of_a_task(self, which: Which, deed: str, key: str) -> None:
         task = self._task(which)
         match deed:
@@ -236,7 +169,11 @@ class Machine(RuleBasedStateMachine):
             model.move(PROCESSING)
             model.attempt += 1
             model.worker = worker
-            assert (task.attempt, task.max_attempts, task.resume) == (model.attempt, model.max_attempts, model.resume)
+            assert (task.attempt, task.max_attempts, task.resume) == (
+                model.attempt,
+                model.max_attempts,
+                model.resume,
+            )
         self.leases += [Lease(task.id, task.attempt, worker) for task in claimed]
 
     @precondition(lambda self: self.leases)
@@ -297,8 +234,13 @@ class Machine(RuleBasedStateMachine):
         question = ask(key, timeout_s=3600.0)
         ((said,),) = self._run(
             "park",
-            **{"worker_id": lease.worker_id, "task_id": lease.task_id, "attempt": lease.attempt},
-            **{"key": key, "call": "human", "child_id": None, "timeout_s": 3600.0},
+            worker_id=lease.worker_id,
+            task_id=lease.task_id,
+            attempt=lease.attempt,
+            key=key,
+            call="human",
+            child_id=None,
+            timeout_s=3600.0,
             fields=dump_json(question.fields),
         )
         model = self.model.get(lease.task_id)
@@ -333,8 +275,12 @@ class Machine(RuleBasedStateMachine):
     def _save(self, lease: Lease, key: str) -> None:
         ((is_saved,),) = self._run(
             "save_checkpoint",
-            **{"worker_id": lease.worker_id, "task_id": lease.task_id, "attempt": lease.attempt},
-            **{"key": key, "call": "step", "value": "1"},
+            worker_id=lease.worker_id,
+            task_id=lease.task_id,
+            attempt=lease.attempt,
+            key=key,
+            call="step",
+            value="1",
         )
         model = self.model.get(lease.task_id)
         is_held = model is not None and model.is_held_by(lease)
@@ -352,7 +298,9 @@ class Machine(RuleBasedStateMachine):
             "UPDATE agent_worker.workers SET heartbeat_at = now() - interval '1 hour' WHERE id = %s", [worker]
         )
         rescued = self.runner.run(Fleet(self.db).rescue(limit=100))
-        held = [model for model in self.model.values() if (model.status, model.worker) == (PROCESSING, worker)]
+        held = [
+            model for model in self.model.values() if (model.status, model.worker) == (PROCESSING, worker)
+        ]
         for model in held:
             if not model.is_cancelled and model.attempt == model.max_attempts:
                 model.worker, model.resume = None, "rescued"
@@ -361,7 +309,11 @@ class Machine(RuleBasedStateMachine):
                 model.give_back("rescued")
             model.events += 1
         ends = Counter(model.status for model in held)
-        assert (rescued.retried, rescued.failed, rescued.cancelled) == (ends[PENDING], ends[FAILED], ends[CANCELLED])
+        assert (rescued.retried, rescued.failed, rescued.cancelled) == (
+            ends[PENDING],
+            ends[FAILED],
+            ends[CANCELLED],
+        )
         ((is_known, _),) = self._run("heartbeat", worker_id=worker, in_flight=0)
         assert is_known
 
@@ -382,7 +334,10 @@ class Machine(RuleBasedStateMachine):
         self.conn.execute("UPDATE public.human_tasks SET expires_at = now() WHERE status = 'pending'")
         closed = self.runner.run(Fleet(self.db).expire_questions(limit=100))
         is_open = [
-            (model, key) for model in self.model.values() for key, state in model.questions.items() if state == "pending"
+            (model, key)
+            for model in self.model.values()
+            for key, state in model.questions.items()
+            if state == "pending"
         ]
         assert closed == len(is_open)
         for model, key in is_open:
@@ -441,8 +396,14 @@ class Machine(RuleBasedStateMachine):
     def _enter(self, worker: UUID) -> None:
         self._run(
             "register_worker",
-            **{"id": worker, "name": str(worker), "host": "here", "pid": 1, "kinds": ["echo"], "concurrency": 1},
-            **{"version": "0", "lease_s": 30.0},
+            id=worker,
+            name=str(worker),
+            host="here",
+            pid=1,
+            kinds=["echo"],
+            concurrency=1,
+            version="0",
+            lease_s=30.0,
         )
 
 

@@ -212,14 +212,17 @@ async def test_rescue_takes_a_task_whose_worker_fell_silent_in_the_middle_of_a_w
     await register(fleet, queue.worker_id)
     lease = await claim_new(db, queue)
     await silence(db, queue.worker_id)
-    with pytest.raises(DatabaseUnavailable):
+
+    async def is_rescued() -> bool:
+        return (await fleet.rescue(limit=10)).total == 1
+
+    async def fall_silent() -> None:
         async with db.together() as calls:
-            write = {"worker_id": queue.worker_id, "ids": [lease.task_id], "attempts": [1], "progress": ["{}"]}
-            await calls.call("report_progress", write)
-            assert (await fleet.rescue(limit=10)).total == 0, "locked"
-
-            async def is_rescued() -> bool:
-                return (await fleet.rescue(limit=10)).total == 1
-
+            written = {"ids": [lease.task_id], "attempts": [lease.attempt], "progress": ["{}"]}
+            await calls.call("report_progress", {"worker_id": queue.worker_id, **written})
+            assert not await is_rescued(), "locked"
             await eventually(is_rescued, timeout_s=15)
+
+    with pytest.raises(DatabaseUnavailable):
+        await fall_silent()
     assert await status_of(db, lease.task_id) == "pending"
