@@ -12,7 +12,7 @@ READY := $(VENV)/.ready-$(notdir $(PYTHON))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-fast lint fix types check build constraints
+.PHONY: help setup demo dev test test-fast chaos lint fix types check build constraints
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: $(READY) ## Run all tests
 
 test-fast: $(READY) ## Run the tests that need no database, in seconds
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not slow and not node and not local_model' $(or $(ARGS),tests/unit tests/processors)
+
+chaos: $(READY) ## Kill, cut, freeze and fill for 10 minutes; longer with ARGS='--minutes 30'
+	@$(BIN)/pytest tests/chaos --minutes 10 $(ARGS)
 
 lint: $(READY) ## Look for mistakes, wrong format and imports against the order of the rooms
 	@$(BIN)/ruff check .

@@ -32,6 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write tests/migrations/schema.txt anew from the migrations",
     )
+    parser.addoption("--chaos-seed", type=int, help="repeat what tests/chaos chose at random")
+    parser.addoption("--minutes", type=float, help="how long tests/chaos goes on; a few rounds unless given")
 
 
 @pytest.fixture(scope="session", autouse=True)

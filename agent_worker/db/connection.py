@@ -121,6 +121,10 @@ def translated(target: str) -> Iterator[None]:
         raise DatabaseUnavailable(
             f"postgres at {target} gave up on a statement · {_first_line(exc)} · trying again may help"
         ) from exc
+    except pg.IdleInTransactionSessionTimeout as exc:
+        raise DatabaseUnavailable(
+            f"postgres at {target} ended a transaction in which this process stood still · trying again may help"
+        ) from exc
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, TimeoutError) as exc:
         raise DatabaseUnavailable(
             f"postgres is not reachable at {target} · {_first_line(exc)} · "
@@ -228,8 +232,15 @@ class Database:
     async def together(self) -> AsyncIterator[Transport]:
         """Give a transport whose calls are one transaction; see `Transport`."""
         with refused_values():
-            async with self.connection() as conn, conn.transaction():
-                yield _Transaction(conn, self.target)
+            async with self.connection() as conn:
+                await conn.execute(sql("begin"), prepare=False)  # two statements cannot be prepared as one
+                try:
+                    yield _Transaction(conn, self.target)
+                except BaseException:
+                    with contextlib.suppress(psycopg.Error):
+                        await conn.rollback()
+                    raise
+                await conn.commit()
 
     async def fetch_all(self, query: LiteralString, params: Params | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""

@@ -96,6 +96,9 @@ class Claimer(Loop[int]):
         if limit <= 0:
             self._more_waits = True
             self.watch.leave()
+            self._pause_s = (
+                self.interval_s
+            )  # not what the last look said: without a wait, rounds would starve the loop
             return 0
         now = time.monotonic()
         is_sweep = now >= self._next_sweep

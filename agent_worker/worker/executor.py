@@ -143,6 +143,8 @@ class Executor:
         self._attempts: dict[UUID, _Attempt] = {}
         self._log = TaskLog()
         self._unrecorded: set[UUID] = set()
+        self._settling: dict[UUID, asyncio.Event] = {}
+        """Unrecorded tasks that the database has given out anew; set when they are recorded."""
 
     @property
     def in_flight(self) -> int:
@@ -250,6 +252,12 @@ class Executor:
         task = attempt.task
         try:
             offer = self._offer(task.kind)
+            if task.id in self._unrecorded:
+                # Its reply was lost, and sent again it may take this attempt away: a park or a release takes back its
+                # count, so this one has the same lease.
+                await self._settling.setdefault(task.id, asyncio.Event()).wait()
+                if attempt.lease not in await self._queue.held():
+                    return None
             known, last_seq = ({}, 0) if task.resume is Resume.FRESH else await self._history(task)
             attempt.ctx = ctx = LiveContext(
                 task,
@@ -353,6 +361,8 @@ class Executor:
 
     def _recorded(self, attempt: _Attempt, outcome: Outcome, fate: Fate) -> None:
         self._unrecorded.discard(attempt.task.id)
+        if self._settling and (settled := self._settling.pop(attempt.task.id, None)):
+            settled.set()
         if attempt.task.is_limited:
             self._on_room()
         if fate is Fate.LOST:

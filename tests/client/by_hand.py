@@ -108,8 +108,10 @@ class Wire:
         self._flowing.set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._loses_replies = False
+        self._loses_replies_after: bytes | None = None
         self._replacements: dict[bytes, bytes] = {}
         self.holds_bytes = asyncio.Event()
+        self.lost_replies = 0
         self.port = 0
         self.url = ""
         self.accepted = 0
@@ -123,13 +125,20 @@ class Wire:
         """Swallow what is sent from now on, in both directions."""
         self._flowing.clear()
 
-    def lose_replies(self) -> None:
-        """Carry what the client sends and drop what the server replies."""
-        self._loses_replies = True
+    def lose_replies(self, *, after: bytes | None = None) -> None:
+        """Carry what the client sends and drop what the server replies; from when the client sends `after`, if given."""
+        self._loses_replies = after is None
+        self._loses_replies_after = after
 
     def keep_replies(self) -> None:
         """Carry both ways again."""
         self._loses_replies = False
+        self._loses_replies_after = None
+
+    def cut(self) -> None:
+        """End every connection; what was held back is gone."""
+        for pump in self._pumps:
+            pump.cancel()
 
     @property
     def is_left(self) -> bool:
@@ -179,9 +188,13 @@ class Wire:
                 if not self._flowing.is_set():
                     self.holds_bytes.set()
                     await self._flowing.wait()
+                if not is_reply and self._loses_replies_after and self._loses_replies_after in data:
+                    self._loses_replies = True
                 for sent, arriving in self._replacements.items():
                     data = data.replace(sent, arriving)
-                if not (is_reply and self._loses_replies):
+                if is_reply and self._loses_replies:
+                    self.lost_replies += 1
+                else:
                     target.write(data)
                 await target.drain()
         except ConnectionError:

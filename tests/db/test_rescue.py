@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from uuid import uuid4
 
+import pytest
+
 from agent_worker.db.connection import Database
 from agent_worker.db.fleet import Fleet, RescueResult
 from agent_worker.db.queue import Batch, Queue, Said
+from agent_worker.domain.errors import DatabaseUnavailable
 from agent_worker.domain.events import Event
 from agent_worker.domain.task import Resume
 from agent_worker.testing.postgres import insert_task, read_events, read_task
 from tests.db.steps import claim_all, claim_new, finish, register, rows, run, silence, status_of, value
+from tests.waiting import eventually
 
 
 async def test_rescue_returns_a_dead_workers_task_and_counts_the_attempt(
@@ -198,3 +202,27 @@ async def test_rescue_marks_silent_workers_as_lost(db: Database, fleet: Fleet) -
 
     states = dict(await rows(db, "SELECT id, state FROM agent_worker.workers"))
     assert states == {silent.id: "lost", living.id: "running"}
+
+
+@pytest.mark.slow
+async def test_rescue_takes_a_task_whose_worker_fell_silent_in_the_middle_of_a_write(
+    db: Database, queue: Queue, fleet: Fleet
+) -> None:
+    """A host without power says no good-bye: its session, and the locks of its transaction, stay."""
+    await register(fleet, queue.worker_id)
+    lease = await claim_new(db, queue)
+    await silence(db, queue.worker_id)
+
+    async def is_rescued() -> bool:
+        return (await fleet.rescue(limit=10)).total == 1
+
+    async def fall_silent() -> None:
+        async with db.together() as calls:
+            written = {"ids": [lease.task_id], "attempts": [lease.attempt], "progress": ["{}"]}
+            await calls.call("report_progress", {"worker_id": queue.worker_id, **written})
+            assert not await is_rescued(), "locked"
+            await eventually(is_rescued, timeout_s=15)
+
+    with pytest.raises(DatabaseUnavailable):
+        await fall_silent()
+    assert await status_of(db, lease.task_id) == "pending"

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -21,14 +21,19 @@ FAST = {
 
 
 class WorkerProcess:
-    """`agent-worker run` in a process of its own, logging to a file."""
+    """`agent-worker run` in a process of its own, logging to a file; a prefix may start it elsewhere."""
 
     def __init__(
-        self, database_url: str, log: IO[str], *options: str, env: dict[str, str] | None = None
+        self,
+        database_url: str,
+        log: IO[str],
+        *options: str,
+        env: dict[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.log = Path(log.name)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "agent_worker.cli", "run", *options],
+            [*prefix, sys.executable, "-m", "agent_worker.cli", "run", *options],
             env={**os.environ, **FAST, "DATABASE_URL": database_url, **(env or {})},
             stdout=log,
             stderr=log,
@@ -47,6 +52,19 @@ class WorkerProcess:
     def terminate(self) -> None:
         """SIGTERM: drain."""
         self._process.send_signal(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """SIGSTOP: everything in it stands still, the heartbeat too."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT: it goes on as if no time had passed."""
+        self._process.send_signal(signal.SIGCONT)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
 
     def wait(self, timeout_s: float = 30.0) -> int:
         """Return the exit code."""

@@ -202,3 +202,23 @@ async def test_clients_hear_of_an_end_only_while_somebody_follows(
                 if str(followed) in note.payload:
                     break
             await rows.reaches(followed, "completed")
+
+
+async def test_a_worker_that_may_take_nothing_rests_however_eager_its_last_look_was(
+    start_worker: StartWorker,
+) -> None:
+    """Rounds without a wait would starve the event loop, while the heartbeat's thread keeps the lease."""
+    async with start_worker(Echo()) as worker:
+        await worker.claimer.stop()
+
+        async def would_look_again_at_once() -> bool:
+            return worker.claimer.delay_after(await worker.claimer.run_once()) == 0
+
+        await eventually(would_look_again_at_once)  # the bell is armed: one more look, and then sleep
+        worker.heartbeat.stop()
+
+        async def may_take_nothing() -> bool:
+            return worker._free_slots() == 0
+
+        await eventually(may_take_nothing)
+        assert not await would_look_again_at_once()
