@@ -96,9 +96,8 @@ class Claimer(Loop[int]):
         if limit <= 0:
             self._more_waits = True
             self.watch.leave()
-            self._pause_s = (
-                self.interval_s
-            )  # not what the last look said: without a wait, rounds would starve the loop
+            # Not what the last look said: without a wait, rounds would starve the event loop.
+            self._pause_s = self.interval_s
             return 0
         now = time.monotonic()
         is_sweep = now >= self._next_sweep
