@@ -177,11 +177,11 @@ class Executor:
         limit_s = task.timeout_s or (offer.limit_s if offer else DEFAULT_TIMEOUT_S)
         lease = Lease(task.id, task.attempt, self._queue.worker_id)
         attempt = _Attempt(task, lease, now, limit_s, now + limit_s)
-        previous = self._attempts.get(task.id)
-        if previous is not None:
-            self._end(
-                previous, None
-            )  # the database gave the task out anew, so what this one does no longer counts
+        if (previous := self._attempts.get(task.id)) is not None:
+            # The database gave the task out anew, so what this one does no longer counts.
+            self._end(previous, None)
+            if previous.runner is not None:
+                previous.runner.cancel()
         self._attempts[task.id] = attempt
         self._metrics.claimed(task.kind, waited_s=task.waited_s)
         self._log.claimed(task)
@@ -256,7 +256,7 @@ class Executor:
                 # Its reply was lost, and sent again it may take this attempt away: a park or a release takes back its
                 # count, so this one has the same lease.
                 await self._settling.setdefault(task.id, asyncio.Event()).wait()
-                if attempt.lease not in await self._queue.held():
+                if attempt.lease not in await self._queue.held() or attempt.has_ended:
                     return None
             known, last_seq = ({}, 0) if task.resume is Resume.FRESH else await self._history(task)
             attempt.ctx = ctx = LiveContext(

@@ -147,6 +147,7 @@ def test_workers_poll_through_the_transaction_database_and_mix_nothing_up(
             for _ in range(10):
                 answers = [client.submit("hello", kind="echo", max_attempts=1) for _ in range(8)]
                 assert [client.wait(task_id, timeout_s=20).answer for task_id in answers] == ["hello"] * 8
+        workers.until("listener.pooled", 2)
         assert len(workers.events("listener.pooled")) == 2, "each process says it once"
         assert workers.events("listener.lost") == workers.events("loop.failed") == []
         workers.terminate()
