@@ -21,6 +21,7 @@ ONCE_S = 120.0
 """What everything takes that does not go on for as long as it is told to."""
 
 
+@pytest.hookimpl(trylast=True)  # after -k and -m, so that those who stay share all the time
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     ours = [item for item in items if item.path.is_relative_to(here)]
