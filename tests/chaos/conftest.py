@@ -17,7 +17,11 @@ Rounds = Callable[[int], Iterator[int]]
 SPARE_S = 180.0
 """What a test may take beside its rounds before it is cut off: starts, the last rescues, the check."""
 
+ONCE_S = 120.0
+"""What everything takes that does not go on for as long as it is told to."""
 
+
+@pytest.hookimpl(trylast=True)  # after -k and -m, so that those who stay share all the time
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     ours = [item for item in items if item.path.is_relative_to(here)]
@@ -76,4 +80,4 @@ async def scene(database_url: str, tmp_path: Path, ledger: Path, dice: random.Ra
 def _share_s(config: pytest.Config, items: list[pytest.Item]) -> float:
     minutes: float = config.getoption("--minutes")
     sharing = [item for item in items if "rounds" in getattr(item, "fixturenames", ())]
-    return minutes * 60 / max(len(sharing), 1)
+    return max(minutes * 60 - ONCE_S, 0.0) / max(len(sharing), 1)

@@ -78,7 +78,7 @@ RULES: dict[str, LiteralString] = {
         SELECT h.task_id, 'question' FROM public.human_tasks h WHERE h.status = 'pending'
     """,
     "a step whose result is stored does not run again": """
-        SELECT effect.task, effect.key, effect.attempt, done.attempt
+        SELECT effect.task, effect.key, done.attempt, done.pid, done.at, effect.attempt, effect.pid, r.began, effect.at
         FROM chaos.ledger effect
         JOIN chaos.ledger done ON done.what = 'done' AND done.task = effect.task AND done.key = effect.key
         JOIN chaos.runs r ON r.run = effect.run
@@ -86,6 +86,11 @@ RULES: dict[str, LiteralString] = {
           -- A worker that was asleep may wake up with a claim in its hands and begin; what it says is dropped.
           AND NOT EXISTS (
             SELECT FROM chaos.given_up g WHERE g.task = r.task AND g.attempt = r.attempt AND g.at < r.began)
+          -- A claim lost in a crash: the worker read what is stored before another one had the task, and began late,
+          -- for it had to connect anew in between.
+          AND NOT EXISTS (
+            SELECT FROM chaos.ledger c WHERE c.what = 'crash' AND r.pid <> done.pid
+              AND c.at BETWEEN r.began - interval '15 s' AND r.began)
     """,
     # A claim is committed without waiting for the disk: a crash may take it back, and the task is given out again.
     "two workers run a task at once only when one of them was given up, or its claim was lost in a crash": """

@@ -270,8 +270,8 @@ class Scene:
         return Counter(fact["what"] for fact in self.notes())
 
     def notes(self) -> Iterator[dict[str, Any]]:
-        """Read the ledger."""
-        for line in self.ledger.read_text().splitlines():
+        """Read the ledger, but for a line that is just being written."""
+        for line in self.ledger.read_text().rpartition("\n")[0].splitlines():
             yield json.loads(line)
 
     # The end

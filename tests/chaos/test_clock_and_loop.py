@@ -41,8 +41,8 @@ async def test_what_a_worker_says_that_was_asleep_beyond_its_lease_is_dropped_an
     sleeper = scene.start("--concurrency", "8", "--metrics-port", str(port))
     await scene.alive(1)
     for n in rounds(1):
-        ids = await scene.insert(8, ["say:before", "step:one", "work:1", "say:after", "step:two"])
-        await scene.holds(sleeper, 4)
+        ids = await scene.insert(40, ["say:before", "step:one", "work:0.5", "say:after", "step:two"])
+        await scene.holds(sleeper)
         sleeper.pause()
         if not n:
             scene.start("--concurrency", "20")
