@@ -105,7 +105,6 @@ async def test_a_server_without_free_connections_keeps_running_workers_and_refus
             with taken_connections(scene.url):  # before the running worker has come back
                 await scene.insert(20)
                 await scene.lease_passes()
-        await scene.further(5)
     await scene.settle()
     assert scene.logged("heartbeat.failed"), "the running worker was left without connections"
 
