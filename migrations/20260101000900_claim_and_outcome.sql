@@ -2,8 +2,10 @@
 -- (task, attempt, worker) and skips a row that has moved on, so a zombie's late result changes nothing.
 --
 -- Callers pass ids in ascending order: rows are then locked in one order by everybody.
--- Plans are made anew for each call (0.2 ms): one that was made while the table was tiny, and kept, would read the whole
--- table for each row of a batch once it has grown. For the same reason enable_seqscan and enable_hashjoin are off.
+-- Where a batch is joined to the table, plans are made anew for each call (0.2 ms): one that was made while the table was
+-- tiny, and kept, would read the whole table for each row of a batch once it has grown. For the same reason enable_seqscan
+-- and enable_hashjoin are off. A claim joins nothing: it picks ids lane by lane, then updates the rows of these ids, and
+-- each step has one possible plan.
 -- A lease is compared inside a CASE, which no index serves and the planner cannot take apart: each row is to be found by
 -- its primary key. Taken apart, the lease's half about the worker invites a plan that reads everything the worker holds
 -- once per row of the batch: 0.3 s for 1,000 rows instead of 12 ms.
@@ -15,6 +17,32 @@ create type agent_worker.claimed as (
   user_id uuid, enterprise_id text, parent_id uuid, timeout_s integer, resume text, waited_s double precision, seq bigint,
   is_limited boolean
 );
+
+-- Begin the attempts of tasks whose rows the caller has locked; p_limited names those of them that a limit counts.
+-- In no order. How long a task has waited is read from its row as it was before: a statement sees no write of its own.
+create function agent_worker.start(p_worker_id uuid, p_ids uuid[], p_limited uuid[])
+returns setof agent_worker.claimed
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+as $$
+begin
+  if p_ids is null or p_ids = '{}' then
+    return;
+  end if;
+  return query
+  update public.agent_task_requests t
+  set status = 'processing', attempt = t.attempt + 1, worker_id = p_worker_id, started_at = now(), updated_at = now()
+  where t.id = any (p_ids)
+  returning
+    t.id, t.kind, t.request_payload, t.attempt, t.max_attempts, t.created_at, t.started_at, t.priority,
+    t.user_id, t.enterprise_id, t.parent_id, t.timeout_s, t.resume,
+    extract(epoch from now() - (
+      select before.updated_at from public.agent_task_requests before where before.id = t.id
+    ))::double precision,
+    t.seq, t.id = any (p_limited);
+end
+$$;
 
 -- Take up to p_limit due tasks, span after span in the order given, at most p_quotas of each, oldest first.
 -- A span is a stretch of one kind and priority between two places (enterprise, user, seq), the low one included and the
@@ -30,12 +58,13 @@ create function agent_worker.claim(
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
-set plan_cache_mode = force_custom_plan
 set enable_bitmapscan = off
 set enable_sort = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
+declare
+  picked uuid[];
 begin
   perform set_config('synchronous_commit', 'off', true);
   if exists (select 1 from agent_worker.limits) then
@@ -46,15 +75,15 @@ begin
     );
     return;
   end if;
-  return query
-  with picked as (
-    select due.id, due.updated_at
+  select array_agg(found.id) into picked
+  from (
+    select due.id
     from unnest(
       p_kinds, p_priorities, p_low_enterprises, p_low_users, p_low_seqs,
       p_high_enterprises, p_high_users, p_high_seqs, p_quotas
     ) as span (kind, priority, low_enterprise, low_user, low_seq, high_enterprise, high_user, high_seq, quota)
     cross join lateral (
-      select t.id, t.updated_at
+      select t.id
       from public.agent_task_requests t
       where t.status = 'pending' and t.run_at is null and t.kind = span.kind and t.priority = span.priority
         and (
@@ -75,15 +104,8 @@ begin
       for update skip locked
     ) due
     limit p_limit
-  )
-  update public.agent_task_requests t
-  set status = 'processing', attempt = t.attempt + 1, worker_id = p_worker_id, started_at = now(), updated_at = now()
-  from picked
-  where t.id = picked.id
-  returning
-    t.id, t.kind, t.request_payload, t.attempt, t.max_attempts, t.created_at, t.started_at, t.priority,
-    t.user_id, t.enterprise_id, t.parent_id, t.timeout_s, t.resume,
-    extract(epoch from now() - picked.updated_at)::double precision, t.seq, false;
+  ) found;
+  return query select * from agent_worker.start(p_worker_id, picked, '{}');
 end
 $$;
 
@@ -116,7 +138,7 @@ declare
   taken uuid[];
   attempts integer[];
   picked uuid[] := '{}';
-  limited boolean[] := '{}';
+  limited uuid[] := '{}';
   is_counting boolean := false;
   is_held_back boolean := false;
   wait_s double precision;
@@ -195,9 +217,9 @@ begin
       if taken is not null then
         if span.is_limited then
           perform agent_worker.note_starts(span.kind, lane.enterprise_id, lane.user_id, taken, attempts);
+          limited := limited || taken;
         end if;
         picked := picked || taken;
-        limited := limited || array_fill(span.is_limited, array[cardinality(taken)]);
         quota := quota - cardinality(taken);
         free_slots := free_slots - cardinality(taken);
       end if;
@@ -207,16 +229,7 @@ begin
     end loop;
   end loop;
 
-  return query
-  update public.agent_task_requests t
-  set status = 'processing', attempt = t.attempt + 1, worker_id = p_worker_id, started_at = now(), updated_at = now()
-  from unnest(picked, limited) as o (id, is_limited)
-  join lateral (select before.updated_at from public.agent_task_requests before where before.id = o.id) as was on true
-  where t.id = o.id
-  returning
-    t.id, t.kind, t.request_payload, t.attempt, t.max_attempts, t.created_at, t.started_at, t.priority,
-    t.user_id, t.enterprise_id, t.parent_id, t.timeout_s, t.resume,
-    extract(epoch from now() - was.updated_at)::double precision, t.seq, o.is_limited;
+  return query select * from agent_worker.start(p_worker_id, picked, limited);
   if is_held_back then
     return query select (jsonb_populate_record(null::agent_worker.claimed, jsonb_build_object('waited_s', wait_s))).*;
   end if;

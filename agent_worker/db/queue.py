@@ -46,7 +46,7 @@ class Spawned:
 
 
 class Claimed(list[Task]):
-    """What a claim took, in the order of the spans' turns.
+    """What a claim took: the most urgent first, and of these the oldest.
 
     Attributes:
         is_held_back: Whether a limit kept more tasks from starting.
@@ -139,10 +139,11 @@ class Queue:
                 "limit": limit,
             },
         )
-        if rows and rows[-1][0] is None:
-            held_back = rows.pop()
-            return Claimed(map(_task, rows), is_held_back=True, wait_s=held_back[13])
-        return Claimed(map(_task, rows))
+        held_back = rows.pop() if rows and rows[-1][0] is None else None
+        tasks = sorted(map(_task, rows), key=_turn)
+        if held_back:
+            return Claimed(tasks, is_held_back=True, wait_s=held_back[13])
+        return Claimed(tasks)
 
     async def write(self, batch: Batch) -> set[Lease]:
         """Commit a batch and return the leases that are lost: nothing of theirs was written.
@@ -269,6 +270,10 @@ def _task(row: tuple[Any, ...]) -> Task:
     """Make a task of a row of claim(), whose columns have the order of the fields."""
     fields = (*row[:12], _RESUMES[row[12]], *row[13:])
     return Task._make(fields)
+
+
+def _turn(task: Task) -> tuple[int, int]:
+    return -task.priority, task.seq
 
 
 def _checkpoint_params(checkpoint: Checkpoint) -> dict[str, JsonValue]:
