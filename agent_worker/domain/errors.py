@@ -7,6 +7,7 @@ AgentWorkerError
 ├── SchemaOutOfDate           tables older or newer than the code; names the command  exit code 3
 ├── ValueRefused              PostgreSQL does not take a value of one task
 ├── TaskRefused, TaskNotFound, QuestionClosed, TaskFailed, WaitTimeout                  see client_errors
+├── GatewayError              a request is refused; `status`, `code`, `details`, `hint`
 ├── LeaseLost                 the task moved on: this worker's writes no longer count
 └── ProcessorError            an attempt failed: `code`, `retryable`
     ├── InvalidPayload        the request cannot be processed; names the JSON path
@@ -21,6 +22,8 @@ AgentWorkerError
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 PROVIDER_PAUSED = "provider_paused"
 """Code of an attempt that was postponed and not used up; never of a task's end."""
@@ -58,6 +61,36 @@ class ValueRefused(AgentWorkerError):
     def __init__(self, message: str, *, sqlstate: str = "") -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+
+
+class GatewayError(AgentWorkerError):
+    """A request is refused, in the words and with the code that its protocol documents.
+
+    Args:
+        message: One sentence; the body's `message`.
+        status: HTTP status.
+        code: Stable name, such as PostgREST's `PGRST116` or GoTrue's `invalid_credentials`.
+        details: More about this case, for the body.
+        hint: What to do next, for the body.
+        headers: HTTP headers that belong to it, such as `WWW-Authenticate` or `Retry-After`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str,
+        details: str | None = None,
+        hint: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.details = details
+        self.hint = hint
+        self.headers = dict(headers or {})
 
 
 class LeaseLost(AgentWorkerError):
