@@ -18,7 +18,7 @@ from agent_worker import app
 from agent_worker.cli.lasting import lasting_database
 from agent_worker.cli.options import Concurrency, DatabaseUrl, Processes, Scripts
 from agent_worker.cli.processes import run_processes
-from agent_worker.cli.screen import print_json_line, show, table
+from agent_worker.cli.screen import print_json_line, program_here, show, table
 from agent_worker.cli.session import read_settings
 from agent_worker.cli.timeline import precise
 from agent_worker.db.connection import complete_conninfo, describe_target
@@ -92,8 +92,9 @@ def _block(
     yield Text()
     yield _dim("Try it in another terminal, in this folder:")
     option = "" if settings.database_url is None else " --database-url …"
-    yield Text(f'  agent-worker submit{option} "What is a queue?" --stream')
-    yield Text(f"  agent-worker watch{option}")
+    program = program_here()
+    yield Text(f'  {program} submit{option} "What is a queue?" --stream')
+    yield Text(f"  {program} watch{option}")
     yield Text()
     yield _dim("Or insert a row with anything that speaks SQL:")
     yield Text(f"  psql '{url}'", no_wrap=True, overflow="ignore")
