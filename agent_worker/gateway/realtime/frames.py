@@ -114,7 +114,7 @@ def decode_binary(data: bytes) -> Message:
         at += length
     if at > len(data):
         raise MalformedFrame("the frame ends within its fields")
-    join_ref, ref, topic, event, _metadata = (_utf8(field) for field in fields)
+    join_ref, ref, topic, event, _metadata = (_head_text(field) for field in fields)
     body, is_json = data[at:], encoding == _JSON
     if is_json:
         parse_json(_utf8(body))  # one bad sender must not break everybody who hears it
@@ -201,6 +201,19 @@ def _checked(topic: str) -> str:
 def is_text(text: str) -> bool:
     """Whether a string can be stored and sent: no NUL, no lone surrogates."""
     return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def narrowed(text: str) -> str:
+    """Return what realtime-js up to 2.109 makes of a name in a binary frame: the low byte of each UTF-16 unit."""
+    return text.encode("utf-16-le", "surrogatepass")[::2].decode("latin-1")
+
+
+def _head_text(data: bytes) -> str:
+    """Read a name in the head of a binary frame, as UTF-8 or as older clients write it."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _utf8(data: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -14,9 +15,11 @@ from agent_worker.gateway.realtime.frames import (
     MalformedFrame,
     Message,
     Ref,
+    UserBroadcast,
     Version,
     decode,
     ending,
+    narrowed,
 )
 from agent_worker.gateway.realtime.hub import Hub
 from agent_worker.gateway.realtime.joining import Joining
@@ -85,6 +88,7 @@ class Session:
         if message.event == "phx_join" and isinstance(message.payload, dict):
             self._join(message, message.payload)
             return
+        message = self._mended(message)
         joining, _ = self._joins.get(message.topic, (None, None))
         if message.event == "phx_leave":
             self._leave(message, joining)
@@ -92,6 +96,15 @@ class Session:
             self._line.reply(message, "error", {"reason": "unmatched topic"})
         elif _belongs(message.join_ref, joining.join_ref):
             await joining.channel.receive(message)
+
+    def _mended(self, message: Message) -> Message:
+        """Return a broadcast with the topic that its client meant."""
+        if message.topic in self._joins or not isinstance(message.payload, UserBroadcast):
+            return message
+        for topic, (joining, _) in self._joins.items():
+            if narrowed(topic) == message.topic and joining.join_ref == message.join_ref:
+                return replace(message, topic=topic)
+        return message
 
     def _join(self, message: Message, payload: Mapping[str, Any]) -> None:
         """Begin to join; a second join of a topic takes the place of the first, as in Phoenix."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 PATIENCE_S = 5.0
 
@@ -90,6 +91,15 @@ class Phone:
         body = {"config": {"presence": {"enabled": False}} if config is None else config, **payload}
         await self.say(f"realtime:{topic}", "phx_join", body, join_ref=ref, ref=ref)
         return await self.reply(ref)
+
+    async def closed(self) -> int:
+        """Return the code with which the server closes the socket; what comes before is dropped."""
+        async with asyncio.timeout(PATIENCE_S):
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await self.socket.recv()
+        assert self.socket.close_code is not None
+        return self.socket.close_code
 
     async def is_silent(self) -> bool:
         """Whether nothing but the answer to a heartbeat comes next: all that was said before has been dealt with."""

@@ -25,6 +25,7 @@ from agent_worker.gateway.realtime.limits import RealtimeLimits
 from agent_worker.gateway.realtime.routes import router
 from agent_worker.gateway.realtime.wire import BoundedSocket
 from tests.gateway.realtime.changes import MemoryChanges
+from tests.waiting import eventually
 
 PUBLISHABLE = "sb_publishable_Zt4mBn7RsEu1oPi9VxCyLa2K"
 SECRET = "sb_secret_Wq8vLr2NfYx0aJk5TzHcGd3M"
@@ -109,8 +110,7 @@ async def running(
     )
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  # they are pytest's
     task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.005)
+    await eventually(lambda: asyncio.sleep(0, server.started))
     try:
         yield Gateway(hub, source, door, server.servers[0].sockets[0].getsockname()[1])
     finally:
