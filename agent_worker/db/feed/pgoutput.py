@@ -81,6 +81,7 @@ class RowChange:
         old: What the log has of the row before: all of it with REPLICA IDENTITY FULL, else the key of a deleted
             row or of one whose key changed; None where it has nothing.
         size_bytes: Length of all its values as text.
+        xid: Lower 32 bits of its transaction's number; None where it was told after statements could see it.
     """
 
     kind: Kind
@@ -89,6 +90,7 @@ class RowChange:
     new: Row | None
     old: Row | None
     size_bytes: int
+    xid: int | None = None
 
 
 class Decoder:
@@ -102,6 +104,7 @@ class Decoder:
         self._wanted = wanted
         self._relations: dict[int, Relation] = {}
         self._committed_at = _EPOCH
+        self._xid = 0
 
     def decode(self, message: bytes) -> RowChange | None:
         """Take in one message; None when it is no row, or one that nobody wants.
@@ -114,7 +117,7 @@ class Decoder:
             if tag in _KINDS:
                 return self._row(_KINDS[tag], message)
             if tag == ord("B"):
-                _, since_us, _ = _BEGIN.unpack_from(message, 1)
+                _, since_us, self._xid = _BEGIN.unpack_from(message, 1)
                 self._committed_at = _EPOCH + timedelta(microseconds=since_us)
             elif tag == ord("R"):
                 relation = _relation(message)
@@ -140,7 +143,9 @@ class Decoder:
                 new = row
             else:
                 old = row
-        return RowChange(kind, relation, self._committed_at, new, old, size_of(new) + size_of(old))
+        return RowChange(
+            kind, relation, self._committed_at, new, old, size_of(new) + size_of(old), self._xid
+        )
 
 
 def _relation(message: bytes) -> Relation:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agent_worker.db.arrays import TextArray
+import structlog
+
+from agent_worker.db.arrays import BigintArray, TextArray
 from agent_worker.db.connection import Database
+from agent_worker.db.feed.pgoutput import RowChange
 from agent_worker.db.feed.tables import Table
 from agent_worker.db.feed.values import array_text
 
+logger = structlog.get_logger(__name__)
+
+SETTLE_POLL_S = 0.001
+SETTLE_TIMEOUT_S = 30.0
+"""Longest wait for a commit to be seen: it may wait for a synchronous standby, but the log has it already."""
 MOST_CALLERS = 1_000
 """Callers asked for in one statement: about 50 ms."""
 
@@ -40,6 +50,26 @@ class Visibility:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+
+    async def settle(self, changes: Iterable[RowChange]) -> None:
+        """Return once statements see what was committed.
+
+        The log is ahead of them: a commit is sent from there a moment before the server lets anybody see it. A client
+        that is told then would look and find nothing, and row level security would hide the row from its owner.
+
+        Raises:
+            DatabaseUnavailable: Nobody answers.
+        """
+        xids = {change.xid for change in changes if change.xid is not None}
+        if not xids:
+            return
+        params = {"xids": BigintArray(xids)}
+        deadline = time.monotonic() + SETTLE_TIMEOUT_S
+        while not (await self._db.call("are_visible", params))[0][0]:
+            if time.monotonic() > deadline:
+                logger.warning("feed.commit_not_visible", transactions=len(xids), after_s=SETTLE_TIMEOUT_S)
+                return
+            await asyncio.sleep(SETTLE_POLL_S)
 
     async def visible(self, table: Table, asks: Mapping[Eyes, Sequence[Key]]) -> dict[Eyes, set[Key]]:
         """Tell which rows, as they are now, each caller may see.

@@ -178,6 +178,7 @@ class Changes:
         matches = [match for match in matches if match.posts]
         if not matches:
             return
+        await self._visibility.settle(match.change for match in matches)
         seen = await self._look(matches)
         asked = await self._written_by_server(matches)
         for match in matches:
