@@ -1,4 +1,5 @@
 -- Whether something is missing that migrations build on and every Supabase project has. Index: pg_authid_rolname_index.
+-- A schema realtime is never looked into: in a hosted project nobody else may change it.
 SELECT
   (SELECT count(*) < 3 FROM pg_catalog.pg_roles WHERE rolname IN ('anon', 'authenticated', 'service_role'))
   OR NOT EXISTS (
@@ -7,3 +8,4 @@ SELECT
     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
     WHERE n.nspname = 'auth' AND p.proname = 'uid'
   )
+  OR to_regnamespace('realtime') IS NULL
