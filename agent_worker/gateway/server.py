@@ -96,6 +96,7 @@ def create_app(
         redoc_url=None,
         # Clients of Supabase never meet a redirect, and one would lose their headers.
         redirect_slashes=False,
+        strict_content_type=False,
         exception_handlers={
             HTTPException: _print_error,
             RequestValidationError: _print_error,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +22,7 @@ from agent_worker.security.limits import Buckets, too_many
 from agent_worker.security.passwords import Passwords
 from agent_worker.security.tokens import TokenIssuer
 
-BY_EMAIL: JsonObject = MappingProxyType({"provider": "email", "providers": ["email"]})
+BY_EMAIL: JsonObject = {"provider": "email", "providers": ["email"]}
 """What app_metadata says of a user with an address."""
 
 UNIQUE_VIOLATION = "23505"
