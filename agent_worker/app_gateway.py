@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
     from pydantic import SecretStr
 
+    from agent_worker.db.access.access import Access
     from agent_worker.db.connection import Database
     from agent_worker.db.users import Users
     from agent_worker.gateway.auth.accounts import Accounts
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 KEYRING = "keys.json"
 """In the data directory: what was made because no setting names it."""
+
+OWN_CONNECTIONS = 2
+"""For users, sessions and health, beside AGENT_WORKER_GATEWAY_CONNECTIONS for requests."""
 
 OPERATOR_EMAIL = "operator@localhost"
 OPERATOR: JsonObject = {"agent_worker": "operator"}
@@ -73,6 +77,7 @@ async def running_gateway(
         DatabaseUnavailable: Nobody answers.
     """
     from agent_worker.gateway.auth import routes as auth_routes
+    from agent_worker.gateway.rest import routes as rest_routes
     from agent_worker.gateway.server import GatewayServer, create_app
     from agent_worker.security.door import Door
     from agent_worker.telemetry import Metrics
@@ -81,9 +86,10 @@ async def running_gateway(
     keyring = _keyring(settings)
     keys = _keys(settings, keyring)
     async with contextlib.AsyncExitStack() as stack:
-        db = await stack.enter_async_context(_database(settings, database_url))
+        db = await stack.enter_async_context(_database(database_url))
         tokens = await stack.enter_async_context(_verifier(settings, keyring))
-        routers: dict[str, APIRouter] = {}
+        access = await stack.enter_async_context(_access(settings, database_url))
+        routers: dict[str, APIRouter] = {"rest/v1": rest_routes.router(access)}
         sign_in = None
         if auth or settings.gateway_auth:
             accounts, users = await _accounts(settings, keyring, db)
@@ -268,11 +274,28 @@ def _options(settings: Settings, keys: ApiKeys, sign_in: SignIn | None) -> Gatew
 
 
 @contextlib.asynccontextmanager
-async def _database(settings: Settings, database_url: str) -> AsyncIterator[Database]:
+async def _database(database_url: str) -> AsyncIterator[Database]:
+    """Open what users and sessions are kept in, with the rights of the tables' owner."""
     from agent_worker.db.connection import Database
 
-    async with Database(database_url, max_size=settings.gateway_connections) as db:
+    async with Database(database_url, max_size=OWN_CONNECTIONS) as db:
         yield db
+
+
+@contextlib.asynccontextmanager
+async def _access(settings: Settings, database_url: str) -> AsyncIterator[Access]:
+    """Open what strangers' statements run through, in sessions that have given up their rights."""
+    from agent_worker.db.access.access import Access
+    from agent_worker.db.access.acting import give_up_rights
+    from agent_worker.db.connection import Database
+
+    async with Database(database_url, max_size=settings.gateway_connections, configure=give_up_rights) as db:
+        access = Access(db)
+        await access.start()
+        try:
+            yield access
+        finally:
+            await access.stop()
 
 
 async def _answers(db: Database) -> str | None:

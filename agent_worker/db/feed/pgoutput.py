@@ -143,9 +143,7 @@ class Decoder:
                 new = row
             else:
                 old = row
-        return RowChange(
-            kind, relation, self._committed_at, new, old, size_of(new) + size_of(old), self._xid
-        )
+        return RowChange(kind, relation, self._committed_at, new, old, size_of(new) + size_of(old), self._xid)
 
 
 def _relation(message: bytes) -> Relation:
