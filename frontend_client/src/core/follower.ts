@@ -2,10 +2,10 @@ import { type Change, isWhole, LiveChannel } from './channel.js';
 import type { AnySupabaseClient } from './client.js';
 import { type AgentTaskError, asTaskError, TaskNotFound, TaskRefused } from './errors.js';
 import { deltaOf, type FollowInput, type FollowState, hasGap, initialState, reduce } from './follow-state.js';
-import { EVENT_PAGE, selectEvents, selectTask } from './tables.js';
+import { EVENT_PAGE, lookUpTask, selectEvents } from './tables.js';
 import { type AgentTask, type AgentTaskEvent, isFinal } from './task.js';
 
-/** Milliseconds between looks while changes flow: they are only a safety net then. */
+/** Milliseconds between looks while changes flow and the last look succeeded: they are only a safety net then. */
 const LIVE_POLL_MS = 10_000;
 /** The same while they do not. A hosted project needs 1 to 3 s before they begin to. */
 const POLL_MS = [250, 500, 1000, 2000];
@@ -29,6 +29,7 @@ export class TaskFollower {
   #isLooking = false;
   #looksAgain = false;
   #looks = 0;
+  #hasFailed = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** Take hold of the follower of a task; give it back with `release()`. `task` is its row, where it is known. */
@@ -159,6 +160,7 @@ export class TaskFollower {
       return;
     }
     this.#isLooking = true;
+    this.#hasFailed = false;
     this.#readAll()
       .catch((thrown) => this.#onFailure(asTaskError(thrown)))
       .finally(() => {
@@ -176,7 +178,7 @@ export class TaskFollower {
     const { changes, task: known } = this.#state;
     const hadEnded = known !== null && isFinal(known);
     const wantsEvents = this.#wantsEvents;
-    const row = hadEnded ? known : await selectTask(this.#supabase, this.#id);
+    const row = hadEnded ? known : await lookUpTask(this.#supabase, this.#id);
     if (!this.#isRunning) return;
     if (row === null) throw new TaskNotFound(`task ${this.#id}`);
     this.#apply({ type: 'looked', task: row, changes });
@@ -193,6 +195,7 @@ export class TaskFollower {
 
   // What was there once and cannot be read now may be a session that is being renewed.
   #onFailure(problem: AgentTaskError): void {
+    this.#hasFailed = true;
     const isForGood = problem instanceof TaskNotFound || (problem instanceof TaskRefused && this.#state.task === null);
     if (isForGood && this.#isRunning) this.#apply({ type: 'refused', problem });
   }
@@ -200,7 +203,8 @@ export class TaskFollower {
   #schedule(): void {
     clearTimeout(this.#timer);
     if (!this.#isRunning || this.#isComplete()) return;
-    const delay = this.#channel.isLive ? LIVE_POLL_MS : POLL_MS[Math.min(this.#looks, POLL_MS.length - 1)];
+    const isCurrent = this.#channel.isLive && !this.#hasFailed;
+    const delay = isCurrent ? LIVE_POLL_MS : POLL_MS[Math.min(this.#looks, POLL_MS.length - 1)];
     this.#looks += 1;
     this.#timer = setTimeout(() => this.look(), delay);
   }

@@ -101,7 +101,8 @@ export class LiveRows<R extends Row> {
       .catch((thrown) => this.#show({ error: asTaskError(thrown) }))
       .finally(() => {
         this.#isReading = false;
-        const delay = this.#readsAgain ? 0 : this.#channel.isLive ? LIVE_POLL_MS : POLL_MS;
+        const isCurrent = this.#channel.isLive && this.#state.error === null;
+        const delay = this.#readsAgain ? 0 : isCurrent ? LIVE_POLL_MS : POLL_MS;
         this.#readsAgain = false;
         if (this.#isRunning) this.#timer = setTimeout(this.refresh, delay);
       });

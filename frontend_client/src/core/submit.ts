@@ -156,7 +156,7 @@ export async function answerHumanTask(
 }
 
 /** The row of a new task; what is not said is left to the table's defaults. */
-export function newTask(request: string | AgentTaskPayload, options: TaskOptions): AgentTaskInsert & { id: string } {
+function newTask(request: string | AgentTaskPayload, options: TaskOptions): AgentTaskInsert & { id: string } {
   const row: { [Column in keyof AgentTaskInsert]: AgentTaskInsert[Column] | undefined } = {
     request_payload: typeof request === 'string' ? { prompt: request } : request,
     kind: options.kind,

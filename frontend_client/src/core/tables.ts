@@ -27,6 +27,16 @@ async function answered<Data>(request: PromiseLike<Reply>): Promise<Data> {
   return data as Data;
 }
 
+/**
+ * Newer versions of supabase-js try a failed reading again for up to seven seconds. Who reads every other second does
+ * not want that: the retries would hold up the reading that follows a reconnection.
+ */
+function once<Request extends object>(request: Request): Request {
+  const { retry } = request as { retry?: (isOn: boolean) => unknown };
+  retry?.call(request, false);
+  return request;
+}
+
 const table = (supabase: AnySupabaseClient, name: string) => supabase.schema('public').from(name);
 
 /**
@@ -59,10 +69,15 @@ export function selectTask(supabase: AnySupabaseClient, id: string): Promise<Age
   return answered(table(supabase, 'agent_task_requests').select().eq('id', id).maybeSingle());
 }
 
+/** The same for one who will look again anyway. */
+export function lookUpTask(supabase: AnySupabaseClient, id: string): Promise<AgentTask | null> {
+  return answered(once(table(supabase, 'agent_task_requests').select().eq('id', id).maybeSingle()));
+}
+
 /** Read a page of a task's events after `seq`, in order. */
 export function selectEvents(supabase: AnySupabaseClient, id: string, seq: number): Promise<AgentTaskEvent[]> {
   const after = table(supabase, 'agent_task_events').select().eq('task_id', id).gt('seq', seq);
-  return answered(after.order('seq').limit(EVENT_PAGE));
+  return answered(once(after.order('seq').limit(EVENT_PAGE)));
 }
 
 /** Ask for a stop and return the task as it is then; throws TaskNotFound. */
@@ -74,6 +89,9 @@ export async function requestCancel(supabase: AnySupabaseClient, id: string): Pr
   if (task === null) throw new TaskNotFound(`task ${id}`);
   return task;
 }
+
+const newest = (query: ReturnType<ReturnType<typeof table>['select']>, limit: number) =>
+  once(query.order('created_at', { ascending: false }).order('id', { ascending: false }).limit(limit));
 
 /** Which tasks a list shows. */
 export interface TaskFilter {
@@ -88,7 +106,7 @@ export function selectTasks(supabase: AnySupabaseClient, filter: TaskFilter, lim
   if (filter.status !== undefined) query = query.in('status', [filter.status].flat());
   if (filter.kind !== undefined) query = query.eq('kind', filter.kind);
   if (filter.enterpriseId !== undefined) query = query.eq('enterprise_id', filter.enterpriseId);
-  return answered(query.order('created_at', { ascending: false }).order('id', { ascending: false }).limit(limit));
+  return answered(newest(query, limit));
 }
 
 /** Which questions a list shows. */
@@ -106,7 +124,7 @@ export function selectQuestions(
   let query = table(supabase, 'human_tasks').select();
   if (filter.status !== undefined) query = query.eq('status', filter.status);
   if (filter.taskId !== undefined) query = query.eq('task_id', filter.taskId);
-  return answered(query.order('created_at', { ascending: false }).order('id', { ascending: false }).limit(limit));
+  return answered(newest(query, limit));
 }
 
 /** Answer a question; throws QuestionClosed, TaskNotFound. */
