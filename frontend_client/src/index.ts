@@ -20,13 +20,14 @@ export {
 } from './core/live-rows.js';
 export { type AgentTextPiece, type StreamOptions, streamAgentTask, streamAgentText } from './core/stream.js';
 export {
+  type AgentTaskRequest,
   answerHumanTask,
   type ClientOption,
   cancelAgentTask,
   getTaskStatus,
   submitAgentTask,
   submitAgentTaskAsync,
-  type TaskOptions,
+  type TaskColumns,
   type WaitOptions,
   waitForAgentTask,
 } from './core/submit.js';

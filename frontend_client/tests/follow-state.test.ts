@@ -134,12 +134,21 @@ describe('events', () => {
 
 describe('parts', () => {
   it('are shown at once and replaced by the row', () => {
-    const streaming = given(events(says(1, 'Once ')), part(2, 0, 'upon '), part(2, 1, 'a '), part(3, 0, 'time'));
-    expect(streaming.text).toBe('Once upon a time');
+    const streaming = given(events(says(1, 'Once ')), part(2, 0, 'upon '), part(2, 1, 'a ti'));
+    expect(streaming.text).toBe('Once upon a ti');
 
-    const stored = reduce(streaming, events(says(2, 'UPON A ')));
+    const stored = reduce(streaming, events(says(2, 'upon a time ')));
 
-    expect(stored.text).toBe('Once UPON A time');
+    expect(stored.text).toBe('Once upon a time ');
+  });
+
+  it('of the event after the next one wait for the row between, which may say more than its parts', () => {
+    const early = given(part(1, 0, 'upon a ti'), part(2, 0, 'there'));
+    expect([early.text, hasGap(early)]).toEqual(['upon a ti', true]);
+
+    const stored = reduce(early, events(says(1, 'upon a time ')));
+
+    expect([stored.text, hasGap(stored)]).toEqual(['upon a time there', false]);
   });
 
   it('wait for those before them', () => {

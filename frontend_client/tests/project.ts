@@ -11,7 +11,7 @@ export async function startProject(): Promise<{ project: ScriptedProject; supaba
   const transport = WebSocket as never;
   const supabase = createClient(project.url, 'sb_publishable_test', {
     realtime: { transport, reconnectAfterMs: () => 20 },
-    auth: { persistSession: false, autoRefreshToken: false },
+    auth: { persistSession: false, autoRefreshToken: false, storageKey: project.url },
   });
   onTestFinished(async () => {
     await supabase.realtime.disconnect();

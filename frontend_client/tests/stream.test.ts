@@ -1,6 +1,14 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { AnySupabaseClient } from '../src/core/client.js';
-import { configureAgentWorker, streamAgentTask, streamAgentText, TaskFailed } from '../src/index.js';
+import {
+  configureAgentWorker,
+  DuplicateTask,
+  streamAgentTask,
+  streamAgentText,
+  submitAgentTask,
+  TaskFailed,
+  TaskNotFound,
+} from '../src/index.js';
 import { startProject, until } from './project.js';
 import type { ScriptedProject } from './server.js';
 
@@ -98,6 +106,29 @@ describe('streamAgentTask', () => {
 
     await expect(read(streamAgentTask(id), seen)).rejects.toBeInstanceOf(TaskFailed);
     expect(seen).toEqual([1]);
+  });
+
+  it('may begin while the task is being submitted', async () => {
+    const chosen = '5f0c1bd2-3a46-4c09-a3a5-000000000003';
+    const answered = submitAgentTask({ prompt: 'Hello', id: chosen });
+    const seen: number[] = [];
+    const reading = read(streamAgentTask(chosen), seen);
+    await until(() => project.topics.includes(`task:${chosen}`));
+    project.say(chosen, 'start');
+    await until(() => seen.length === 1);
+    project.complete(chosen, 'Hi.');
+
+    await reading;
+    expect((await answered).response_payload?.answer).toBe('Hi.');
+    expect(project.joins).toEqual([`private:task:${chosen}`]);
+  });
+
+  it('throws what the submission throws, or that there is no such task', async () => {
+    const answered = submitAgentTask({ prompt: 'Hello', id });
+    const refused = expect(answered).rejects.toBeInstanceOf(DuplicateTask);
+    await expect(read(streamAgentTask(id))).rejects.toBeInstanceOf(DuplicateTask);
+    await refused;
+    await expect(read(streamAgentTask('5f0c1bd2-3a46-4c09-a3a5-000000000009'))).rejects.toBeInstanceOf(TaskNotFound);
   });
 
   it('lets go of its channel when the loop is left', async () => {

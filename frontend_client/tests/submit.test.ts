@@ -154,7 +154,7 @@ describe('submitAgentTask', () => {
     const body = { code: '23514', message: 'priority must be 0 to 9', hint: 'Take less.', details: null };
     project.refusal = { status: 400, body };
 
-    const error = await submitAgentTask('Hello', undefined, { priority: 99 }).catch((thrown) => thrown);
+    const error = await submitAgentTask({ prompt: 'Hello', priority: 99 }).catch((thrown) => thrown);
 
     expect(error).toBeInstanceOf(TaskRefused);
     expect(error).toMatchObject({ code: '23514', message: 'priority must be 0 to 9', hint: 'Take less.' });
@@ -162,7 +162,7 @@ describe('submitAgentTask', () => {
 
   it('rejects a duplicate as such', async () => {
     const { id } = project.add();
-    await expect(submitAgentTask('Hello', undefined, { id: `${id}` })).rejects.toBeInstanceOf(DuplicateTask);
+    await expect(submitAgentTask({ prompt: 'Hello', id: `${id}` })).rejects.toBeInstanceOf(DuplicateTask);
   });
 
   it('rejects with Unreachable when nobody answers, after several tries', async () => {
@@ -200,7 +200,10 @@ describe('submitAgentTask', () => {
 });
 
 it('writes every option into its column, and nothing that was not said', async () => {
-  const row = await submitAgentTaskAsync('Hello', {
+  const row = await submitAgentTaskAsync({
+    prompt: 'Hello',
+    pages: [1, 2],
+    payload: { priority: 'field of the input' },
     kind: 'summary',
     enterpriseId: 'acme',
     priority: 5,
@@ -222,7 +225,7 @@ it('writes every option into its column, and nothing that was not said', async (
     dedupe_key: 'weekly',
     user_id: '5f0c1bd2-3a46-4c09-a3a5-000000000001',
     id: '5f0c1bd2-3a46-4c09-a3a5-000000000002',
-    request_payload: { prompt: 'Hello' },
+    request_payload: { prompt: 'Hello', pages: [1, 2], priority: 'field of the input' },
   });
 });
 

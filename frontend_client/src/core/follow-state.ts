@@ -80,9 +80,9 @@ export function reduce(state: FollowState, input: FollowInput): FollowState {
   }
 }
 
-/** Whether an event is missing before one that came. */
-export function hasGap(state: FollowState): boolean {
-  return state.ahead.size > 0;
+/** Whether an event is missing before something that came. */
+export function hasGap({ ahead, parts, stored }: FollowState): boolean {
+  return ahead.size > 0 || [...parts.keys()].some((seq) => seq > stored.length + 1);
 }
 
 // An end is never taken back here: who redrives a task follows it anew.
@@ -151,18 +151,13 @@ function withDelta(state: FollowState, delta: Delta): FollowState {
   return { ...state, parts, text: storedText + streaming(parts, stored.length) };
 }
 
-// The text from event `last` + 1 on, up to the first part that is missing.
+// What is said of the next event, up to the first part that is missing. What is said of the one after it waits for the
+// row between: the last part of an event is not broadcast when its row says it as well.
 function streaming(parts: FollowState['parts'], last: number): string {
+  const byPart = parts.get(last + 1) ?? new Map<number, Delta>();
   let text = '';
-  for (let seq = last + 1; ; seq += 1) {
-    const byPart = parts.get(seq);
-    if (byPart === undefined) return text;
-    for (let part = 0; part < byPart.size; part += 1) {
-      const delta = byPart.get(part);
-      if (delta === undefined) return text;
-      text += delta.text;
-    }
-  }
+  for (let delta = byPart.get(0); delta !== undefined; delta = byPart.get(delta.part + 1)) text += delta.text;
+  return text;
 }
 
 /** The text that an event adds. */

@@ -2,7 +2,7 @@ import { type Change, isWhole, LiveChannel } from './channel.js';
 import type { AnySupabaseClient } from './client.js';
 import { type AgentTaskError, asTaskError, TaskNotFound, TaskRefused } from './errors.js';
 import { deltaOf, type FollowInput, type FollowState, hasGap, initialState, reduce } from './follow-state.js';
-import { EVENT_PAGE, lookUpTask, selectEvents } from './tables.js';
+import { EVENT_PAGE, insertUnderWay, lookUpTask, selectEvents } from './tables.js';
 import { type AgentTask, type AgentTaskEvent, isFinal } from './task.js';
 
 /** Milliseconds between looks while changes flow and the last look succeeded: they are only a safety net then. */
@@ -26,6 +26,7 @@ export class TaskFollower {
   #holders = 0;
   #wantsEvents = false;
   #isRunning = false;
+  #awaitsRow = false;
   #isLooking = false;
   #looksAgain = false;
   #looks = 0;
@@ -83,7 +84,7 @@ export class TaskFollower {
   wantEvents(): void {
     if (this.#wantsEvents) return;
     this.#wantsEvents = true;
-    this.look();
+    if (!this.#awaitsRow) this.look();
   }
 
   /** Let go. */
@@ -97,7 +98,24 @@ export class TaskFollower {
 
   #start(): void {
     this.#isRunning = true;
-    if (this.#isComplete()) return;
+    const inserted = this.#state.task === null ? insertUnderWay(this.#supabase, this.#id) : undefined;
+    if (inserted === undefined) {
+      this.#listen();
+      return;
+    }
+    this.#awaitsRow = true;
+    inserted.then(
+      (task) => {
+        this.#awaitsRow = false;
+        this.#apply({ type: 'looked', task, changes: this.#state.changes });
+        this.#listen();
+      },
+      (thrown) => this.#apply({ type: 'refused', problem: asTaskError(thrown) }),
+    );
+  }
+
+  #listen(): void {
+    if (!this.#isRunning || this.#isComplete()) return;
     this.#channel.open();
     if (this.#state.task === null || this.#wantsEvents) this.look();
     else this.#schedule();

@@ -1,11 +1,17 @@
 import { clientOf } from './client.js';
 import { type AgentTaskError, asTaskError, failureOf, TaskTimeout } from './errors.js';
 import { TaskFollower, tell } from './follower.js';
-import { cancelAgentTask, submitAgentTaskAsync, type TaskOptions } from './submit.js';
-import { type AgentTask, type AgentTaskEvent, type AgentTaskPayload, isFinal } from './task.js';
+import {
+  type AgentTaskRequest,
+  type ClientOption,
+  cancelAgentTask,
+  submitAgentTaskAsync,
+  type TaskColumns,
+} from './submit.js';
+import { type AgentTask, type AgentTaskEvent, isFinal } from './task.js';
 
-/** What a session does with the tasks it submits. */
-export interface SessionOptions extends Omit<TaskOptions, 'id'> {
+/** Columns of the tasks that a session submits, and what it does with them. */
+export interface SessionOptions extends TaskColumns, ClientOption {
   /** Called once for each task, when it has completed. */
   readonly onComplete?: ((task: AgentTask) => void) | undefined;
   /** Called once for each task that was refused, failed, was cancelled, or took longer than `timeoutMs`. */
@@ -88,15 +94,12 @@ export class TaskSession {
    * Submit a task; it becomes the current one. Resolves with its row as soon as that is there, or with null when it was
    * refused: then `error` says why. Never rejects.
    */
-  readonly submitTask = async (
-    request: string | AgentTaskPayload,
-    overrides?: TaskOptions,
-  ): Promise<AgentTask | null> => {
+  readonly submitTask = async (request: string | AgentTaskRequest): Promise<AgentTask | null> => {
     this.reset();
     const submission = this.#submission;
     this.#show({ isSubmitting: true });
     try {
-      const task = await submitAgentTaskAsync(request, { ...this.options, ...overrides });
+      const task = await submitAgentTaskAsync({ ...columnsOf(this.options), ...withInput(request) }, this.options);
       if (submission === this.#submission) this.#begin(task);
       return task;
     } catch (thrown) {
@@ -194,6 +197,15 @@ export class TaskSession {
     this.#state = next;
     for (const listener of [...this.#listeners]) listener();
   }
+}
+
+function columnsOf(options: SessionOptions): TaskColumns {
+  const { kind, enterpriseId, priority, runAt, maxAttempts, attemptTimeoutS, dedupeKey, userId } = options;
+  return { kind, enterpriseId, priority, runAt, maxAttempts, attemptTimeoutS, dedupeKey, userId };
+}
+
+function withInput(request: string | AgentTaskRequest): AgentTaskRequest {
+  return typeof request === 'string' ? { prompt: request } : request;
 }
 
 function letGo(run: Run): void {

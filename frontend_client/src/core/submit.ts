@@ -1,7 +1,7 @@
 import { type AnySupabaseClient, clientOf } from './client.js';
 import { failureOf, TaskNotFound, TaskTimeout } from './errors.js';
 import { TaskFollower, tell } from './follower.js';
-import type { JsonObject } from './json.js';
+import type { Json, JsonObject } from './json.js';
 import type { AgentTaskInsert } from './schema.js';
 import { insertTask, requestCancel, selectTask, writeAnswer } from './tables.js';
 import { type AgentTask, type AgentTaskPayload, type HumanTask, isFinal } from './task.js';
@@ -12,7 +12,7 @@ export interface ClientOption {
 }
 
 /** What a new task says besides its input; each is a column of `agent_task_requests`. */
-export interface TaskOptions extends ClientOption {
+export interface TaskColumns {
   /** Which processor answers; `chat` unless you say otherwise. */
   readonly kind?: string | undefined;
   /** Tenant, for fair shares; a session that names its enterprise overrides it. */
@@ -23,14 +23,24 @@ export interface TaskOptions extends ClientOption {
   readonly runAt?: Date | string | undefined;
   /** How often it may be tried, 1 to 25. */
   readonly maxAttempts?: number | undefined;
-  /** Limit of one attempt, in seconds. */
+  /** Limit of one attempt, in seconds; the column `timeout_s`. */
   readonly attemptTimeoutS?: number | undefined;
   /** At most one unfinished task per kind, user and key; another one is refused with DuplicateTask. */
   readonly dedupeKey?: string | undefined;
   /** Owner, for a server that uses the secret key; in a browser it is the session's user. */
   readonly userId?: string | undefined;
+}
+
+/** A task to submit: its input, and its columns where the defaults will not do. */
+export interface AgentTaskRequest extends TaskColumns {
   /** Id of the task, a UUID; chosen here unless given. */
   readonly id?: string | undefined;
+  readonly prompt?: string | undefined;
+  readonly context?: Json | undefined;
+  /** Fields of the input that have the names of columns, or all of them. */
+  readonly payload?: AgentTaskPayload | undefined;
+  /** Whatever else the processor reads: each name that is no column is a field of the input. */
+  readonly [field: string]: unknown;
 }
 
 /** How long to wait for the end of a task. Neither limit stops the task: see `cancelAgentTask`. */
@@ -45,7 +55,7 @@ export interface WaitOptions {
  * Submit a task and wait for its answer. Nothing is lost on the way: not an answer that is there after 5 ms, not one that
  * comes while the connection is down, and a submission whose reply was lost is not made twice.
  *
- * @param request - The input; a string is short for `{ prompt: string }`.
+ * @param request - The input, and columns such as `kind`; a string is short for `{ prompt: string }`.
  * @param onUpdate - Called with the new row, then with each later version of it: when its status or progress changes.
  * @returns The completed task; the answer is in `response_payload`.
  * @throws TaskRefused, DuplicateTask - The row was not accepted.
@@ -59,12 +69,12 @@ export interface WaitOptions {
  * ```
  */
 export async function submitAgentTask(
-  request: string | AgentTaskPayload,
+  request: string | AgentTaskRequest,
   onUpdate?: (task: AgentTask) => void,
-  options: TaskOptions & WaitOptions = {},
+  options: ClientOption & WaitOptions = {},
 ): Promise<AgentTask> {
   const supabase = clientOf(options);
-  const task = await insertTask(supabase, newTask(request, options), options.signal);
+  const task = await insertTask(supabase, newTask(request), options.signal);
   return outcome(supabase, task, onUpdate, options);
 }
 
@@ -75,14 +85,14 @@ export async function submitAgentTask(
  *
  * @example
  * ```ts
- * const { id } = await submitAgentTaskAsync({ prompt: 'Sum up the week.' }, { dedupeKey: 'weekly-summary' });
+ * const { id } = await submitAgentTaskAsync({ prompt: 'Sum up the week.', dedupeKey: 'weekly-summary' });
  * ```
  */
 export async function submitAgentTaskAsync(
-  request: string | AgentTaskPayload,
-  options: TaskOptions & Pick<WaitOptions, 'signal'> = {},
+  request: string | AgentTaskRequest,
+  options: ClientOption & Pick<WaitOptions, 'signal'> = {},
 ): Promise<AgentTask> {
-  return insertTask(clientOf(options), newTask(request, options), options.signal);
+  return insertTask(clientOf(options), newTask(request), options.signal);
 }
 
 /**
@@ -156,20 +166,23 @@ export async function answerHumanTask(
 }
 
 /** The row of a new task; what is not said is left to the table's defaults. */
-function newTask(request: string | AgentTaskPayload, options: TaskOptions): AgentTaskInsert & { id: string } {
-  const row: { [Column in keyof AgentTaskInsert]: AgentTaskInsert[Column] | undefined } = {
-    request_payload: typeof request === 'string' ? { prompt: request } : request,
-    kind: options.kind,
-    enterprise_id: options.enterpriseId,
-    priority: options.priority,
-    run_at: options.runAt instanceof Date ? options.runAt.toISOString() : options.runAt,
-    max_attempts: options.maxAttempts,
-    timeout_s: options.attemptTimeoutS,
-    dedupe_key: options.dedupeKey,
-    user_id: options.userId,
+function newTask(request: string | AgentTaskRequest): AgentTaskInsert & { id: string } {
+  const said: AgentTaskRequest = typeof request === 'string' ? { prompt: request } : request;
+  const { id, kind, enterpriseId, priority, runAt, maxAttempts, attemptTimeoutS, dedupeKey, userId, ...rest } = said;
+  const { payload, ...fields } = rest;
+  const columns: { [Column in keyof AgentTaskInsert]: AgentTaskInsert[Column] | undefined } = {
+    kind,
+    priority,
+    enterprise_id: enterpriseId,
+    run_at: runAt instanceof Date ? runAt.toISOString() : runAt,
+    max_attempts: maxAttempts,
+    timeout_s: attemptTimeoutS,
+    dedupe_key: dedupeKey,
+    user_id: userId,
+    request_payload: { ...payload, ...fields },
   };
-  const said = Object.entries(row).filter(([, value]) => value !== undefined);
-  return { ...(Object.fromEntries(said) as AgentTaskInsert), id: options.id ?? randomId() };
+  const given = Object.entries(columns).filter(([, value]) => value !== undefined);
+  return { ...(Object.fromEntries(given) as AgentTaskInsert), id: id ?? randomId() };
 }
 
 // crypto.randomUUID exists on https and localhost only; a page on http://192.168.… has the rest of crypto.

@@ -39,11 +39,30 @@ function once<Request extends object>(request: Request): Request {
 
 const table = (supabase: AnySupabaseClient, name: string) => supabase.schema('public').from(name);
 
+const inserts = new WeakMap<AnySupabaseClient, Map<string, Promise<AgentTask>>>();
+
+/** The insert of a task that is under way over this client: who follows the task waits for its row. */
+export function insertUnderWay(supabase: AnySupabaseClient, id: string): Promise<AgentTask> | undefined {
+  return inserts.get(supabase)?.get(id);
+}
+
 /**
  * Insert a task and return its row. The id is chosen here, so a lost reply is no reason to fear a second task: the same
  * row is sent again, and found where the first one had arrived.
  */
-export async function insertTask(
+export function insertTask(
+  supabase: AnySupabaseClient,
+  row: AgentTaskInsert & { id: string },
+  signal?: AbortSignal,
+): Promise<AgentTask> {
+  const byId = inserts.get(supabase) ?? new Map<string, Promise<AgentTask>>();
+  inserts.set(supabase, byId);
+  const inserted = insertPatiently(supabase, row, signal).finally(() => byId.delete(row.id));
+  byId.set(row.id, inserted);
+  return inserted;
+}
+
+async function insertPatiently(
   supabase: AnySupabaseClient,
   row: AgentTaskInsert & { id: string },
   signal?: AbortSignal,
