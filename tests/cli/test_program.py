@@ -10,13 +10,20 @@ import sys
 
 import pytest
 
-from agent_worker.cli.program import LIMITS_SECTIONS, SCHEDULES_SECTIONS, SECTIONS, TASKS_SECTIONS
+from agent_worker.cli.program import (
+    LIMITS_SECTIONS,
+    SCHEDULES_SECTIONS,
+    SECTIONS,
+    TASKS_SECTIONS,
+    WORKERS_SECTIONS,
+)
 from tests.cli.program import PROGRAM, Program, environment
 
 GROUPS = {
     "tasks": TASKS_SECTIONS["Commands"],
     "schedules": SCHEDULES_SECTIONS["Commands"],
     "limits": LIMITS_SECTIONS["Commands"],
+    "workers": WORKERS_SECTIONS["Commands"],
 }
 COMMANDS = {name: name for commands in SECTIONS.values() for name in commands if name not in GROUPS}
 MODULES = {
