@@ -50,11 +50,11 @@ export function totals(minutes: readonly Minute[]): Readonly<Record<Outcome, num
   return sum;
 }
 
-/** The smallest of 1, 2, 5, 10, 20, 50 … that is not below the highest stack; at least 5. */
+/** The smallest round number that is not below the highest stack; at least 5. */
 export function ceiling(minutes: readonly Minute[]): number {
   const highest = Math.max(5, ...minutes.map((minute) => minute.completed + minute.failed + minute.cancelled));
   const size = 10 ** Math.floor(Math.log10(highest));
-  return [1, 2, 5, 10].map((step) => step * size).find((step) => step >= highest) ?? highest;
+  return [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].map((step) => step * size).find((step) => step >= highest) ?? highest;
 }
 
 /** Where the bars stand. What is not zero is at least two pixels high: one failure among thousands must be seen. */

@@ -1,5 +1,8 @@
 /** Numbers and times as people read them; the same words as the command line uses. */
 
+/** A number and its unit stay on one line. */
+const JOIN = '\u00a0';
+
 const COUNT = new Intl.NumberFormat('en-US');
 
 export function count(value: number): string {
@@ -13,20 +16,20 @@ export function plural(value: number, one: string, many = `${one}s`): string {
 /** A span with what matters at its size: `12 ms`, `1.24 s`, `75 s`, `5.2 min`, `3.1 h`. */
 export function precise(seconds: number): string {
   const span = Math.max(seconds, 0);
-  if (span < 1) return `${Math.round(span * 1000)} ms`;
-  if (span < 10) return `${span.toFixed(2)} s`;
-  if (span < 120) return `${Math.round(span)} s`;
-  if (span < 7200) return `${(span / 60).toFixed(1)} min`;
-  return `${(span / 3600).toFixed(1)} h`;
+  if (span < 1) return `${Math.round(span * 1000)}${JOIN}ms`;
+  if (span < 10) return `${span.toFixed(2)}${JOIN}s`;
+  if (span < 120) return `${Math.round(span)}${JOIN}s`;
+  if (span < 7200) return `${(span / 60).toFixed(1)}${JOIN}min`;
+  return `${(span / 3600).toFixed(1)}${JOIN}h`;
 }
 
 /** A span in one figure: `4 s`, `12 min`, `3 h`, `2 d`. */
 export function coarse(seconds: number): string {
   const span = Math.max(seconds, 0);
-  if (span < 90) return `${Math.round(span)} s`;
-  if (span < 5400) return `${Math.round(span / 60)} min`;
-  if (span < 129_600) return `${Math.round(span / 3600)} h`;
-  return `${Math.round(span / 86_400)} d`;
+  if (span < 90) return `${Math.round(span)}${JOIN}s`;
+  if (span < 5400) return `${Math.round(span / 60)}${JOIN}min`;
+  if (span < 129_600) return `${Math.round(span / 3600)}${JOIN}h`;
+  return `${Math.round(span / 86_400)}${JOIN}d`;
 }
 
 /** How long ago, or in how long: `now`, `12 s ago`, `in 5 min`. */
@@ -58,9 +61,9 @@ export function shortId(id: string): string {
 }
 
 export function bytes(size: number): string {
-  if (size < 1024) return `${size} B`;
-  if (size < 1024 * 1024) return `${(size / 1024).toFixed(1)} KiB`;
-  return `${(size / 1024 / 1024).toFixed(1)} MiB`;
+  if (size < 1024) return `${size}${JOIN}B`;
+  if (size < 1024 * 1024) return `${(size / 1024).toFixed(1)}${JOIN}KiB`;
+  return `${(size / 1024 / 1024).toFixed(1)}${JOIN}MiB`;
 }
 
 /** The first line of a text, cut to `length` characters. */

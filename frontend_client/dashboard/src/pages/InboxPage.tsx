@@ -1,10 +1,15 @@
-import { type ReactElement, useEffect } from 'react';
+import { type ReactElement, useCallback, useEffect } from 'react';
 import { messageOf } from '../data/failure';
+import { readEvents, readTask } from '../data/tasks';
 import { ago, shortId } from '../model/format';
 import { writeRoute } from '../model/route';
+import { streamedText } from '../model/stream';
 import type { Question } from '../model/task';
 import { CopyButton } from '../ui/CopyButton';
-import { go, type Polled, useKeys, useNow, useTitle } from '../ui/hooks';
+import { go, type Polled, useKeys, useNow, usePolled, useTitle } from '../ui/hooks';
+import { JsonTree } from '../ui/JsonTree';
+import { useProject } from '../ui/project';
+import { StateWord } from '../ui/State';
 import { QuestionCard } from './QuestionCard';
 
 const URGENCY = { urgent: 0, high: 1, medium: 2, low: 3 } as const;
@@ -68,11 +73,42 @@ export function InboxPage({
       </nav>
       <div>
         <QuestionCard key={current.id} question={current} onAnswered={questions.reload} hasKeys />
-        <p className="small">
-          <a href={writeRoute({ page: 'task', id: current.task_id })}>See task {shortId(current.task_id)}</a>
-        </p>
       </div>
+      <AskedBy key={current.task_id} taskId={current.task_id} />
     </div>
+  );
+}
+
+/** The task that asks: what it was asked itself, and what it has said until now. */
+function AskedBy({ taskId }: { taskId: string }): ReactElement {
+  const { supabase } = useProject();
+  const { data: task } = usePolled(
+    useCallback(() => readTask(supabase, taskId), [supabase, taskId]),
+    null,
+  );
+  const { data: events } = usePolled(
+    useCallback(() => readEvents(supabase, taskId, 0), [supabase, taskId]),
+    null,
+  );
+  const said = events ? streamedText(events) : '';
+  return (
+    <aside className="asked-by" aria-label="The task that asks">
+      <p>
+        {task && <StateWord status={task.status} />}
+        <a href={writeRoute({ page: 'task', id: taskId })}>
+          {task?.kind} {shortId(taskId)}
+        </a>
+      </p>
+      {said && (
+        <section className="card" aria-label="Said so far">
+          <header className="card-head">
+            <h2>Said so far</h2>
+          </header>
+          <p className="said">{said}</p>
+        </section>
+      )}
+      {task && <JsonTree title="Request" value={task.request_payload} />}
+    </aside>
   );
 }
 

@@ -4,6 +4,7 @@ import {
   useCallback,
   useEffect,
   useMemo,
+  useRef,
   useState,
   useSyncExternalStore,
 } from 'react';
@@ -53,18 +54,7 @@ export function PlayPage({ kind, from }: { kind: string | null; from: string | n
       <section className="card" aria-label="Ask">
         <div className="field">
           <label htmlFor="kind">Kind</label>
-          <input
-            id="kind"
-            list="kinds"
-            value={chosen}
-            spellCheck={false}
-            onChange={(event) => go({ page: 'play', kind: event.target.value, from: null }, { replace: true })}
-          />
-          <datalist id="kinds">
-            {names.map((name) => (
-              <option key={name} value={name} />
-            ))}
-          </datalist>
+          <KindInput names={names} chosen={chosen} />
         </div>
         {isReady && (
           <AskForm
@@ -78,6 +68,23 @@ export function PlayPage({ kind, from }: { kind: string | null; from: string | n
       </section>
       <div>{asked === null ? <NothingAsked /> : <Watched key={asked} id={asked} />}</div>
     </div>
+  );
+}
+
+/** A choice for who may ask which kinds there are; to others a name has to be told. */
+function KindInput({ names, chosen }: { names: readonly string[]; chosen: string }): ReactElement {
+  const choose = (kind: string) => go({ page: 'play', kind, from: null }, { replace: true });
+  if (names.length === 0) {
+    return (
+      <input id="kind" type="text" spellCheck={false} value={chosen} onChange={(event) => choose(event.target.value)} />
+    );
+  }
+  return (
+    <select id="kind" value={chosen} onChange={(event) => choose(event.target.value)}>
+      {[...new Set([...names, chosen])].map((name) => (
+        <option key={name}>{name}</option>
+      ))}
+    </select>
   );
 }
 
@@ -97,6 +104,10 @@ function AskForm({ kind, schema, given, onAsked }: AskFormProps): ReactElement {
   const [raw, setRawText] = useState(() => JSON.stringify(given, null, 2));
   const [errors, setErrors] = useState<Readonly<Record<string, string>>>({});
   const [isBusy, setBusy] = useState(false);
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    form.current?.querySelector<HTMLElement>('textarea, input')?.focus();
+  }, []);
 
   const read = (): JsonObject | null => {
     if (isRaw) {
@@ -105,9 +116,9 @@ function AskForm({ kind, schema, given, onAsked }: AskFormProps): ReactElement {
       setErrors({ raw: 'error' in typed ? typed.error : 'This must be a JSON object.' });
       return null;
     }
-    const form = readForm(fields, values);
-    setErrors(form.errors);
-    return Object.keys(form.errors).length > 0 ? null : form.payload;
+    const { payload, errors: wrong } = readForm(fields, values);
+    setErrors(wrong);
+    return Object.keys(wrong).length > 0 ? null : payload;
   };
   const ask = async () => {
     const payload = read();
@@ -133,6 +144,7 @@ function AskForm({ kind, schema, given, onAsked }: AskFormProps): ReactElement {
   };
   return (
     <form
+      ref={form}
       noValidate
       onSubmit={(event: FormEvent) => {
         event.preventDefault();
@@ -190,7 +202,6 @@ function Watched({ id }: { id: string }): ReactElement {
 }
 
 function NothingAsked(): ReactElement {
-  useEffect(() => document.querySelector<HTMLTextAreaElement>('.play textarea')?.focus(), []);
   return (
     <div className="empty">
       <h2>Ask, and watch</h2>

@@ -5,6 +5,7 @@ import { TaskFollower } from '../data/follow';
 import { insertTask, questionsOf, readChildren } from '../data/tasks';
 import { attemptsOf, segmentsOf } from '../model/attempts';
 import { shortId } from '../model/format';
+import { writeRoute } from '../model/route';
 import { supabaseSnippet } from '../model/snippet';
 import { isFinal, type Task } from '../model/task';
 import { CopyButton } from '../ui/CopyButton';
@@ -20,6 +21,7 @@ import { cancel, retry } from './actions';
 import { ChildList } from './ChildList';
 import { EventList } from './EventList';
 import { Facts } from './Facts';
+import { lastList } from './lastList';
 import { QuestionCard } from './QuestionCard';
 
 const SLOWLY_MS = 10_000;
@@ -32,7 +34,7 @@ export function TaskPage({ id }: { id: string }): ReactElement {
   const { task, events, error } = useSyncExternalStore(follower.watch, follower.state);
   const isRunning = task?.status === 'processing';
   const now = useNow(isRunning ? 250 : 1000);
-  useKeys({ Escape: () => history.back() });
+  useKeys({ Escape: () => go(lastList()) });
 
   if (task === undefined || task === null) {
     return (
@@ -81,7 +83,7 @@ export function TaskPage({ id }: { id: string }): ReactElement {
 function BackLink(): ReactElement {
   return (
     <nav aria-label="Back">
-      <a className="back" href="#/tasks">
+      <a className="back" href={writeRoute(lastList())}>
         ← Tasks
       </a>
     </nav>
@@ -123,10 +125,10 @@ function TaskHead({ task, onChanged }: { task: Task; onChanged: () => void }): R
         <StateWord status={task.status} />
         <span>{task.kind}</span>
         <span className="mono muted">{shortId(task.id)}</span>
+        <CopyButton text={task.id} label="Copy id" />
       </h1>
       {task.cancel_requested_at !== null && !isOver && <span className="is-cancelled">is being stopped</span>}
       <div className="actions">
-        <CopyButton text={task.id} label="Copy id" />
         <button type="button" className="quiet" onClick={() => setShowsCode(true)}>
           As code
         </button>
@@ -137,7 +139,7 @@ function TaskHead({ task, onChanged }: { task: Task; onChanged: () => void }): R
           Run again
         </button>
         {isOver && isOperator && (
-          <button type="button" className="primary" onClick={doRetry}>
+          <button type="button" className={task.status === 'completed' ? '' : 'primary'} onClick={doRetry}>
             Retry <kbd>r</kbd>
           </button>
         )}

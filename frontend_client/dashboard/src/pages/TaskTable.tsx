@@ -13,6 +13,7 @@ interface TaskTableProps {
   readonly canRetry: boolean;
   readonly isLoadingOlder: boolean;
   readonly onToggle: (id: string) => void;
+  readonly onOpen: (id: string) => void;
   readonly onSelect: (ids: ReadonlySet<string>) => void;
   readonly onReload: () => void;
   readonly onOlder: () => void;
@@ -24,7 +25,7 @@ interface TaskTableProps {
  * The rows; on a narrow screen each is two lines, which table elements could not become: hence the roles.
  */
 export function TaskTable(props: TaskTableProps): ReactElement {
-  const { list, selected, cursor, onToggle } = props;
+  const { list, selected, cursor, onToggle, onOpen } = props;
   const now = useNow();
   return (
     <div className="table" role="table" aria-label="Tasks" aria-busy={!list.isLoaded}>
@@ -39,6 +40,7 @@ export function TaskTable(props: TaskTableProps): ReactElement {
           isSelected={selected.has(row.id)}
           isCurrent={cursor === row.id}
           onToggle={onToggle}
+          onOpen={onOpen}
         />
       ))}
       {list.hasMore && (
@@ -61,7 +63,7 @@ function Head({ list, onSelect }: TaskTableProps): ReactElement {
           onChange={() => onSelect(new Set(list.rows.map((row) => row.id)))}
         />
       </span>
-      {['state', 'kind', 'task', 'try', 'took', 'changed'].map((name) => (
+      {['state', 'kind', 'task', 'tenant', 'try', 'took', 'changed'].map((name) => (
         <span key={name} role="columnheader" className={`cell-${name}`}>
           {name}
         </span>
@@ -113,9 +115,10 @@ interface RowProps {
   readonly isSelected: boolean;
   readonly isCurrent: boolean;
   readonly onToggle: (id: string) => void;
+  readonly onOpen: (id: string) => void;
 }
 
-function Row({ row, now, isSelected, isCurrent, onToggle }: RowProps): ReactElement {
+function Row({ row, now, isSelected, isCurrent, onToggle, onOpen }: RowProps): ReactElement {
   const note = noteOf(row, now);
   return (
     <div
@@ -140,11 +143,14 @@ function Row({ row, now, isSelected, isCurrent, onToggle }: RowProps): ReactElem
         {row.kind}
       </span>
       <span role="cell" className="cell-task">
-        <a href={writeRoute({ page: 'task', id: row.id })} title={row.id}>
+        <a href={writeRoute({ page: 'task', id: row.id })} title={row.id} onClick={() => onOpen(row.id)}>
           <span className="mono id">{shortId(row.id)}</span>
           {row.prompt ? <span className="prompt">{oneLine(row.prompt)}</span> : null}
         </a>
         {note && <span className={`row-note is-${row.status}`}>{note}</span>}
+      </span>
+      <span role="cell" className="cell-tenant">
+        {row.enterprise_id}
       </span>
       <span role="cell" className="cell-try">
         {row.attempt}/{row.max_attempts}
@@ -171,11 +177,11 @@ function Placeholder(): ReactElement {
 
 function noteOf(row: TaskRow, now: number): string {
   if (row.code || row.error) return oneLine([row.code, row.error].filter(Boolean).join(': '), 120);
-  if (isFinal(row.status)) return row.enterprise_id ?? '';
+  if (isFinal(row.status)) return '';
   if (row.cancel_requested_at !== null) return 'is being stopped';
   if (row.progress !== null) return oneLine(`${row.progress.percent ?? 0} % ${row.progress.note ?? ''}`);
   if (row.status === 'pending' && row.run_at !== null) return `due ${ago(row.run_at, now)}`;
-  return row.enterprise_id ?? '';
+  return '';
 }
 
 function took(row: TaskRow, now: number): string {

@@ -8,6 +8,7 @@ import { useProject } from '../ui/project';
 import { cancel, retry } from './actions';
 import { EmptyList } from './EmptyList';
 import { FleetChart } from './FleetChart';
+import { lastOpened, remember } from './lastList';
 import { SearchBox } from './SearchBox';
 import { StateList } from './StateList';
 import { TaskTable } from './TaskTable';
@@ -21,7 +22,7 @@ export function TasksPage({ search: text }: { search: string }): ReactElement {
   const { search } = useMemo(() => parseSearch(text), [text]);
   const { list, problem, isLoadingOlder, reload, loadOlder } = useTaskList(text);
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-  const [cursor, setCursor] = useState<string | null>(null);
+  const [cursor, setCursor] = useState<string | null>(() => lastOpened(text));
   const [asksToCancel, setAsksToCancel] = useState<readonly string[]>([]);
   const box = useRef<HTMLInputElement>(null);
 
@@ -58,7 +59,10 @@ export function TasksPage({ search: text }: { search: string }): ReactElement {
     k: () => move(-1),
     Enter: () => cursor !== null && go({ page: 'task', id: cursor }),
     x: () => cursor !== null && toggle(cursor),
-    n: reload,
+    n: () => {
+      reload();
+      scrollTo({ top: 0 });
+    },
     r: doRetry,
     c: askToCancel,
     '/': () => box.current?.focus(),
@@ -67,6 +71,7 @@ export function TasksPage({ search: text }: { search: string }): ReactElement {
       setCursor(null);
     },
   });
+  useEffect(() => remember(text, cursor), [text, cursor]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another search is another list
   useEffect(() => setSelected(new Set()), [text]);
 
@@ -94,6 +99,7 @@ export function TasksPage({ search: text }: { search: string }): ReactElement {
             canRetry={isOperator}
             isLoadingOlder={isLoadingOlder}
             onToggle={toggle}
+            onOpen={setCursor}
             onSelect={setSelected}
             onReload={reload}
             onOlder={loadOlder}

@@ -130,7 +130,9 @@ function Slots({ worker }: { worker: Worker }): ReactElement {
           ))}
         </span>
       ) : (
-        <meter min={0} max={concurrency} value={held} aria-label="Slots used" />
+        <span className="slot-bar" aria-hidden="true">
+          <span style={{ width: `${(100 * held) / concurrency}%` }} />
+        </span>
       )}
       <span>
         {count(held)} of {plural(concurrency, 'slot')}

@@ -1,10 +1,12 @@
 import { type KeyboardEvent, type PointerEvent, type ReactElement, useRef, useState } from 'react';
-import { ceiling, layout, type Minute, minuteAt, rangeOf, STACK, totals } from '../model/activity';
+import { ceiling, layout, type Minute, minuteAt, type Outcome, rangeOf, totals } from '../model/activity';
 import { count, hourAndMinute } from '../model/format';
 import { useWidth } from './hooks';
 import { StateMark } from './State';
 
 const HEIGHT = 72;
+/** From what should be to what should not. */
+const LEGEND: readonly Outcome[] = ['completed', 'failed', 'cancelled'];
 
 interface ChartProps {
   /** Undefined: not read yet. */
@@ -108,7 +110,7 @@ function Legend(props: {
   const sum = totals(part ? minutes.filter((minute) => minute.at >= part[0] && minute.at < part[1]) : minutes);
   return (
     <p className="legend">
-      {[...STACK].reverse().map((outcome) => (
+      {LEGEND.map((outcome) => (
         <span key={outcome} className={`is-${outcome}`}>
           <StateMark status={outcome} /> <b>{count(sum[outcome])}</b> {outcome}
         </span>

@@ -20,6 +20,7 @@ export function SchemaForm({ fields, values, errors, onChange }: SchemaFormProps
       field={field}
       value={values[field.name]}
       error={errors[field.name]}
+      hasOptionalMark={needed.length > 0}
       onChange={(value) => onChange(withValue(values, field.name, value))}
     />
   );
@@ -42,17 +43,19 @@ interface InputProps {
   readonly value: FormValues[string] | undefined;
   readonly error: string | undefined;
   readonly onChange: (value: FormValues[string] | undefined) => void;
+  /** Off where a form has nothing but optional fields. */
+  readonly hasOptionalMark: boolean;
 }
 
 function Input(props: InputProps): ReactElement {
-  const { field, error } = props;
+  const { field, error, hasOptionalMark } = props;
   const id = useId();
   const described = [field.description && `${id}-about`, error && `${id}-error`].filter(Boolean).join(' ');
   const isGroup = field.kind === 'boolean' || field.kind === 'choices';
   const label = (
     <>
       {field.label}
-      {!field.isRequired && <span className="muted"> optional</span>}
+      {!field.isRequired && hasOptionalMark && <span className="muted"> optional</span>}
     </>
   );
   return (
@@ -110,7 +113,7 @@ function Control(props: InputProps & { id: string; described: string }): ReactEl
         <textarea
           {...common}
           className={field.kind === 'json' ? 'mono' : ''}
-          rows={field.kind === 'longtext' ? 4 : 3}
+          rows={3}
           placeholder={{ json: 'JSON', lines: 'One per line' }[field.kind as string]}
           spellCheck={field.kind === 'longtext'}
           value={typed}

@@ -4,6 +4,7 @@ import { type Part, partsOf, type StepPart, type ToolPart } from '../model/strea
 import { isFinal, type Task, type TaskEvent, textOf } from '../model/task';
 import { CopyButton } from './CopyButton';
 import { JsonValue } from './JsonTree';
+import { StateMark } from './State';
 
 interface AnswerProps {
   readonly task: Task;
@@ -118,9 +119,7 @@ function Tool({ part, now }: { part: ToolPart; now: number }): ReactElement {
 function Step({ part, now }: { part: StepPart; now: number }): ReactElement {
   return (
     <p className="step" style={{ paddingInlineStart: `${part.depth * 16}px` }}>
-      <span className={part.endedAt === null ? 'is-processing' : 'is-completed'}>
-        {part.endedAt === null ? '◐' : '●'}
-      </span>
+      <StateMark status={part.endedAt === null ? 'processing' : 'completed'} />
       <span>{part.name}</span>
       <span className="muted small">{part.kind}</span>
       <span className="muted small">{precise(secondsBetween(part.startedAt, part.endedAt ?? now))}</span>
