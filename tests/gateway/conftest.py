@@ -1,0 +1,66 @@
+"""The official JavaScript clients, for tests that mean them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import shutil
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+JS = Path(__file__).parent / "js"
+INSTALL_TIMEOUT_S = 300
+
+
+@pytest.fixture(scope="session")
+def node_modules(pytestconfig: pytest.Config) -> Path:
+    """The folder with the packages of `js/package.json`, installed once and kept in pytest's cache."""
+    if shutil.which("npm") is None:
+        pytest.skip("needs Node.js and npm")
+    assert pytestconfig.cache is not None
+    folder = pytestconfig.cache.mkdir("gateway-js")
+    wanted = (JS / "package.json").read_text(encoding="utf-8")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes, one installation
+        installed = folder / "installed.json"
+        if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
+            (folder / "package.json").write_text(wanted, encoding="utf-8")
+            # With its install script: that is what brings Node.js 22.
+            subprocess.run(
+                ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"],
+                cwd=folder,
+                check=True,
+                capture_output=True,
+                timeout=INSTALL_TIMEOUT_S,
+            )
+            installed.write_text(wanted, encoding="utf-8")
+    return folder / "node_modules"
+
+
+Script = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def run_script(node_modules: Path) -> Script:
+    """Run a script of `js/` with the environment that is given, and return what it printed last, as JSON."""
+
+    async def run(name: str, **env: str) -> Any:
+        script = node_modules.parent / name
+        script.write_bytes((JS / name).read_bytes())  # imports are looked up from where it lies
+        process = await asyncio.create_subprocess_exec(
+            str(node_modules / ".bin" / "node"),
+            str(script),
+            env=env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode == 0, out.decode() + err.decode()
+        return json.loads(out.decode().splitlines()[-1])
+
+    return run
