@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +13,17 @@ from typing import TYPE_CHECKING
 
 from agent_worker.app import stop_signals
 from agent_worker.domain.errors import ConfigurationError
+from agent_worker.domain.json import JsonObject
 from agent_worker.settings import Settings, env_names
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
     from pydantic import SecretStr
 
+    from agent_worker.db.access.access import Access
     from agent_worker.db.connection import Database
+    from agent_worker.db.users import Users
+    from agent_worker.gateway.auth.accounts import Accounts
     from agent_worker.gateway.routes.dashboard import SignIn
     from agent_worker.gateway.server import GatewayOptions, GatewayServer
     from agent_worker.security.keys import ApiKeys, Keyring
@@ -25,6 +31,13 @@ if TYPE_CHECKING:
 
 KEYRING = "keys.json"
 """In the data directory: what was made because no setting names it."""
+
+OWN_CONNECTIONS = 2
+"""For users, sessions and health, beside AGENT_WORKER_GATEWAY_CONNECTIONS for requests."""
+
+OPERATOR_EMAIL = "operator@localhost"
+OPERATOR: JsonObject = {"agent_worker": "operator"}
+"""What app_metadata says of a user who may see and steer everything; see is_operator() in the migrations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +49,19 @@ class RunningGateway:
         keys: For clients.
         parts: What is on: rest/v1, realtime/v1, auth/v1.
         keyring: The file of keys that were made; None when all were set.
+        jwt_secret: What HS256 tokens are signed with; None where others sign them.
     """
 
     server: GatewayServer
     keys: ApiKeys
     parts: tuple[str, ...]
     keyring: Path | None
+    jwt_secret: SecretStr | None
 
 
 @contextlib.asynccontextmanager
 async def running_gateway(
-    settings: Settings, database_url: str, *, auth: bool = False, sign_in: SignIn | None = None
+    settings: Settings, database_url: str, *, auth: bool = False, has_operator: bool = False
 ) -> AsyncIterator[RunningGateway]:
     """Start the gateway with everything it needs, and take it all down after the block.
 
@@ -54,13 +69,15 @@ async def running_gateway(
         settings: In force for this process.
         database_url: A database whose schema fits.
         auth: Serve auth/v1 whatever AGENT_WORKER_GATEWAY_AUTH says.
-        sign_in: Whom the dashboard of this machine's developer signs in as.
+        has_operator: Sign this machine's developer in to the dashboard, as an operator; takes auth/v1.
 
     Raises:
         ConfigurationError: A key or the JWT secret cannot be used, the port is taken, or the address is not this
             machine's alone and something is not set.
         DatabaseUnavailable: Nobody answers.
     """
+    from agent_worker.gateway.auth import routes as auth_routes
+    from agent_worker.gateway.rest import routes as rest_routes
     from agent_worker.gateway.server import GatewayServer, create_app
     from agent_worker.security.door import Door
     from agent_worker.telemetry import Metrics
@@ -69,11 +86,15 @@ async def running_gateway(
     keyring = _keyring(settings)
     keys = _keys(settings, keyring)
     async with contextlib.AsyncExitStack() as stack:
-        db = await stack.enter_async_context(_database(settings, database_url))
+        db = await stack.enter_async_context(_database(database_url))
         tokens = await stack.enter_async_context(_verifier(settings, keyring))
-        routers: dict[str, APIRouter] = {}
+        access = await stack.enter_async_context(_access(settings, database_url))
+        routers: dict[str, APIRouter] = {"rest/v1": rest_routes.router(access)}
+        sign_in = None
         if auth or settings.gateway_auth:
-            routers["auth/v1"] = await _auth(settings, keyring, db)
+            accounts, users = await _accounts(settings, keyring, db)
+            routers["auth/v1"] = auth_routes.router(accounts, users)
+            sign_in = await _operator(accounts, users) if has_operator else None
         app = create_app(
             _options(settings, keys, sign_in),
             door=Door(keys, tokens),
@@ -90,7 +111,7 @@ async def running_gateway(
         await server.start()
         stack.push_async_callback(server.stop)
         path = settings.data_dir / KEYRING if keyring is not None else None
-        yield RunningGateway(server, keys, tuple(routers), path)
+        yield RunningGateway(server, keys, tuple(routers), path, _signing_secret(settings, keyring))
 
 
 async def serve_gateway(
@@ -108,6 +129,19 @@ async def serve_gateway(
         async with running_gateway(settings, database_url) as gateway:
             on_started(gateway)
             await stop.wait()
+
+
+def port_or_free(settings: Settings) -> Settings:
+    """Let the gateway take any free port where nobody chose one and the usual one is taken."""
+    if "gateway_port" in settings.model_fields_set:
+        return settings
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.gateway_host, settings.gateway_port))
+        except OSError:
+            return settings.model_copy(update={"gateway_port": 0})
+    return settings
 
 
 def require_closed(settings: Settings) -> None:
@@ -181,11 +215,10 @@ def _signing_secret(settings: Settings, keyring: Keyring | None) -> SecretStr | 
     return keyring.jwt_secret
 
 
-async def _auth(settings: Settings, keyring: Keyring | None, db: Database) -> APIRouter:
+async def _accounts(settings: Settings, keyring: Keyring | None, db: Database) -> tuple[Accounts, Users]:
     from agent_worker.db.sessions import Sessions
     from agent_worker.db.users import Users
     from agent_worker.gateway.auth.accounts import Accounts
-    from agent_worker.gateway.auth.routes import router
     from agent_worker.security.tokens import TokenIssuer
 
     secret = _signing_secret(settings, keyring)
@@ -200,7 +233,29 @@ async def _auth(settings: Settings, keyring: Keyring | None, db: Database) -> AP
             f"the schema auth at {db.target} is not ours, users of a hosted project sign in there · "
             "unset AGENT_WORKER_GATEWAY_AUTH"
         )
-    return router(Accounts(users, Sessions(db), TokenIssuer(secret)), users)
+    return Accounts(users, Sessions(db), TokenIssuer(secret)), users
+
+
+async def _operator(accounts: Accounts, users: Users) -> SignIn:
+    """Return how the dashboard signs in here: as a user like any other, with a password that each start makes anew."""
+    from pydantic import SecretStr
+
+    from agent_worker.gateway.auth.accounts import BY_EMAIL
+    from agent_worker.gateway.routes.dashboard import SignIn
+
+    password = secrets.token_urlsafe(24)
+    password_hash = await accounts.new_hash(password)
+    found = await users.by_email(OPERATOR_EMAIL)
+    if found is None:
+        await users.add(
+            email=OPERATOR_EMAIL,
+            password_hash=password_hash,
+            user_metadata={},
+            app_metadata={**BY_EMAIL, **OPERATOR},
+        )
+    else:
+        await users.change(found.id, password_hash=password_hash, app_metadata=OPERATOR)
+    return SignIn(OPERATOR_EMAIL, SecretStr(password))
 
 
 def _options(settings: Settings, keys: ApiKeys, sign_in: SignIn | None) -> GatewayOptions:
@@ -219,11 +274,28 @@ def _options(settings: Settings, keys: ApiKeys, sign_in: SignIn | None) -> Gatew
 
 
 @contextlib.asynccontextmanager
-async def _database(settings: Settings, database_url: str) -> AsyncIterator[Database]:
+async def _database(database_url: str) -> AsyncIterator[Database]:
+    """Open what users and sessions are kept in, with the rights of the tables' owner."""
     from agent_worker.db.connection import Database
 
-    async with Database(database_url, max_size=settings.gateway_connections) as db:
+    async with Database(database_url, max_size=OWN_CONNECTIONS) as db:
         yield db
+
+
+@contextlib.asynccontextmanager
+async def _access(settings: Settings, database_url: str) -> AsyncIterator[Access]:
+    """Open what strangers' statements run through, in sessions that have given up their rights."""
+    from agent_worker.db.access.access import Access
+    from agent_worker.db.access.acting import give_up_rights
+    from agent_worker.db.connection import Database
+
+    async with Database(database_url, max_size=settings.gateway_connections, configure=give_up_rights) as db:
+        access = Access(db)
+        await access.start()
+        try:
+            yield access
+        finally:
+            await access.stop()
 
 
 async def _answers(db: Database) -> str | None:

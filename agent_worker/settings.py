@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         default=30.0, gt=0, le=36_500, description="Days that finished tasks are kept."
     )
 
+    stream: Literal["changes", "broadcast"] = Field(
+        default="changes",
+        description="How streamed text reaches clients: changes (rows of the table) or broadcast (Realtime, then fewer rows).",
+    )
+
     metrics_port: int | None = Field(
         default=None,
         ge=0,
