@@ -260,7 +260,7 @@ async def _operator(accounts: Accounts, users: Users) -> SignIn:
 
 def _options(settings: Settings, keys: ApiKeys, sign_in: SignIn | None) -> GatewayOptions:
     from agent_worker.gateway.edge import Origins
-    from agent_worker.gateway.routes.dashboard import DashboardConfig
+    from agent_worker.gateway.routes.dashboard import DashboardConfig, built_files
     from agent_worker.gateway.server import GatewayOptions
     from agent_worker.security.jwks import is_loopback
 
@@ -269,7 +269,7 @@ def _options(settings: Settings, keys: ApiKeys, sign_in: SignIn | None) -> Gatew
         origins=Origins(pages=settings.cors_origins, hosts=settings.allowed_hosts, is_local=is_local),
         per_address_s=settings.rate_per_address,
         per_caller_s=settings.rate_per_caller,
-        dashboard=DashboardConfig(keys.publishable, sign_in if is_local else None),
+        dashboard=DashboardConfig(keys.publishable, sign_in if is_local else None, built_files()),
     )
 
 
