@@ -204,8 +204,11 @@ def is_text(text: str) -> bool:
 
 
 def narrowed(text: str) -> str:
-    """Return what realtime-js up to 2.109 makes of a name in a binary frame: the low byte of each UTF-16 unit."""
-    return text.encode("utf-16-le", "surrogatepass")[::2].decode("latin-1")
+    """Return what realtime-js up to 2.109 makes of a name in a binary frame: the low byte of each letter.
+
+    Letters beyond U+FFFF shift all that follows besides; such a frame cannot be read.
+    """
+    return bytes(ord(char) & 0xFF for char in text).decode("latin-1")
 
 
 def _head_text(data: bytes) -> str:

@@ -70,11 +70,11 @@ async def test_bytes_are_broadcast_as_bytes_in_version_2(gateway: Gateway, node_
 
 async def test_a_topic_with_letters_of_several_bytes_is_one_topic(gateway: Gateway, js: SupabaseJs) -> None:
     async with phone(gateway.socket_url()) as other:
-        await js.subscribe("zimmer-ä-🐎", config={"broadcast": {"ack": True}})
-        await other.join("zimmer-ä-🐎")
-        await js.do("send", name="zimmer-ä-🐎", what="x", payload={})
+        await js.subscribe("zimmer-ä-ž", config={"broadcast": {"ack": True}})
+        await other.join("zimmer-ä-ž")
+        await js.do("send", name="zimmer-ä-ž", what="x", payload={})
         assert (await js.event("sent"))["answer"] == "ok"
-        assert (await other.event("broadcast")).topic == "realtime:zimmer-ä-🐎"
+        assert (await other.event("broadcast")).topic == "realtime:zimmer-ä-ž"
 
 
 async def test_members_see_each_other_come_and_go(gateway: Gateway, js: SupabaseJs) -> None:
