@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 LARGEST_HEAD_BYTES = 96 * 1024
 """The longest URL, and more than enough for headers."""
 
+LINGER_S = 1.0
+
 LONGEST_PARSED_URL = 65_535
 """What httptools reads; it takes a longer one for no HTTP at all."""
 
@@ -48,6 +50,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_timeout_s = head_timeout_s
         self._head_bytes = 0
         self._is_in_head = True
+        self._is_refused = False
         self._head_timer: TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
@@ -62,11 +65,12 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; end the connection when a head has grown too large."""
+        if self._is_refused:
+            return
         self._head_bytes += len(data)
         super().data_received(data)
         if self._is_in_head and self._head_bytes > LARGEST_HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self._refuse()
 
     def on_message_begin(self) -> None:
         """Begin a head; the bytes counted so far belong to it or came before in the same packet."""
@@ -81,6 +85,14 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
         self.url = self.url[:LONGEST_PARSED_URL]  # still too long, so that it is refused as such
         super().on_headers_complete()
+
+    def _refuse(self) -> None:
+        """Answer, and go on reading for a moment: closing on unread bytes would reset the answer away."""
+        self._is_refused = True
+        self._forget_timer()
+        self.transport.write(_TOO_LARGE)
+        self.transport.write_eof()
+        self._head_timer = self.loop.call_later(LINGER_S, self.transport.close)
 
     def _await_head(self) -> None:
         self._forget_timer()

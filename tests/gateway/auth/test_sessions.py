@@ -65,7 +65,7 @@ async def test_a_stolen_token_that_comes_back_later_ends_the_session_for_both(as
 
 
 async def test_the_table_holds_no_token_and_no_password(ask: Api, db: Database) -> None:
-    session = await ask.sign_up("ann@example.com", "correct horse")
+    session = await ask.sign_up("ann@example.com")
 
     rows = await db.fetch_all(
         "SELECT u::text || s::text || t::text FROM auth.users u JOIN auth.sessions s ON s.user_id = u.id "
