@@ -55,9 +55,7 @@ PAYLOADS = (
     | st.fixed_dictionaries({"access_token": st.text() | JSON | st.just(PUBLISHABLE)})
     | JSON
 )
-V2 = st.tuples(REFS | JSON, REFS | JSON, TOPICS | JSON, EVENTS | JSON, PAYLOADS).map(
-    json.dumps
-)
+V2 = st.tuples(REFS | JSON, REFS | JSON, TOPICS | JSON, EVENTS | JSON, PAYLOADS).map(json.dumps)
 V1 = st.fixed_dictionaries(
     {}, optional={"topic": TOPICS, "event": EVENTS, "payload": PAYLOADS, "ref": REFS, "join_ref": REFS}
 ).map(json.dumps)
