@@ -7,6 +7,7 @@ const BUILT = resolve(import.meta.dirname, '../../agent_worker/gateway/dashboard
 export default defineConfig({
   // Relative, so that a proxy may put the gateway under a path of its own.
   base: './',
+  resolve: { alias: { '@agent-worker/client': resolve(import.meta.dirname, '../src') } },
   build: {
     outDir: BUILT,
     emptyOutDir: true,
@@ -15,6 +16,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    chunkSizeWarningLimit: 700,
   },
   server: {
     host: '127.0.0.1',

@@ -88,9 +88,9 @@ interface SignedInProps {
 
 function SignedIn({ connection, session, onSignOut }: SignedInProps): ReactElement {
   const { toasts, say, dismiss } = useToasts();
-  const { supabase, url, key } = connection;
+  const { supabase, reach, url, key } = connection;
   const feed = useRef<LiveFeed>(null);
-  feed.current ??= new LiveFeed(supabase);
+  feed.current ??= new LiveFeed(supabase, reach);
   const live = feed.current;
   useEffect(() => {
     live.start();

@@ -1,5 +1,6 @@
 /** How the page reaches its project: what the gateway tells of itself, and who is signed in. */
 import { createClient, type Session, type SupabaseClient } from '@supabase/supabase-js';
+import { Reach } from './reach';
 
 export interface Configuration {
   /** Address of the project; '' means the one that served this page. */
@@ -11,6 +12,7 @@ export interface Configuration {
 
 export interface Connection {
   readonly supabase: SupabaseClient;
+  readonly reach: Reach;
   readonly url: string;
   readonly key: string;
 }
@@ -25,12 +27,14 @@ const CONFIG_TIMEOUT_MS = 10_000;
 export async function connect(): Promise<{ connection: Connection; configuration: Configuration }> {
   const configuration = await readConfiguration();
   const url = configuration.url || new URL('.', document.baseURI).href.replace(/\/$/u, '');
+  const reach = new Reach();
   const supabase = createClient(url, configuration.publishable_key, {
+    global: { fetch: reach.fetch },
     auth: { storageKey: 'agent-worker-dashboard', detectSessionInUrl: false },
     // A page that is open for days joins again for ever.
     realtime: { reconnectAfterMs: (tries: number) => [500, 1000, 2000, 5000][tries - 1] ?? 5000 },
   });
-  return { connection: { supabase, url, key: configuration.publishable_key }, configuration };
+  return { connection: { supabase, reach, url, key: configuration.publishable_key }, configuration };
 }
 
 /** Return the session that was kept, or sign in where the server offers it; null: somebody has to type. */

@@ -1,62 +1,75 @@
 /**
- * What changes, as it changes: one channel for the whole page, which mends itself.
+ * What changes, as it changes: one channel for the whole page.
  *
- * - A channel that was refused or closed is made again, after 1, 2, 5, then every 10 seconds.
- * - Whoever follows is told when changes flow again, for what happened meanwhile was missed: read once more.
- * - A fleet that changes faster than a page can show is not followed row by row: the channel is left for a while, and
- *   the pages look by themselves.
+ * A fleet that changes faster than a page can show is not followed row by row: the channel is left for a while, and the
+ * pages look by themselves, as they do while changes do not flow.
  */
-import type { RealtimeChannel, SupabaseClient } from '@supabase/supabase-js';
+import { LiveChannel } from '@agent-worker/client/core/channel';
+import type { SupabaseClient } from '@supabase/supabase-js';
 import type { Change } from '../model/list';
-import type { Question } from '../model/task';
+import type { Reach } from './reach';
 import { LIST_COLUMNS } from './tasks';
 
-/** connecting: not yet; live: changes flow; busy: too many to follow; offline: nobody answers. */
-export type Flow = 'connecting' | 'live' | 'busy' | 'offline';
+/** live: changes flow; polling: they do not, the pages look; busy: too many to follow; offline: nobody answers. */
+export type Flow = 'connecting' | 'live' | 'polling' | 'busy' | 'offline';
 
 export type LiveEvent =
   | { readonly type: 'task'; readonly change: Change }
   | { readonly type: 'task-gone'; readonly id: string }
-  | { readonly type: 'question'; readonly question: Question }
-  /** Something may have been missed. */
+  | { readonly type: 'question' }
+  /** Something may have been missed: look. */
   | { readonly type: 'again' };
 
 type Listener = (event: LiveEvent) => void;
 
-const MAKE_AGAIN_MS = [1000, 2000, 5000, 10_000] as const;
+const TABLES = [
+  // Payloads stay where they are: a list shows none, and each may weigh 16 MiB.
+  { event: '*', table: 'agent_task_requests', select: [...LIST_COLUMNS] },
+  { event: '*', table: 'human_tasks' },
+] as const;
+
 const MOST_PER_S = 250;
 const BUSY_MS = 30_000;
+/** Changes that do not flow by then are not on their way. */
+const CONNECT_MS = 5000;
 
 export class LiveFeed {
-  readonly #supabase: SupabaseClient;
+  readonly #reach: Reach;
+  readonly #channel: LiveChannel;
   readonly #listeners = new Set<Listener>();
   readonly #watchers = new Set<() => void>();
-  #flow: Flow = 'connecting';
-  #since = Date.now();
-  #channel: RealtimeChannel | null = null;
-  #timer: ReturnType<typeof setTimeout> | null = null;
-  #tries = 0;
-  #isOn = false;
+  #state: 'connecting' | 'live' | 'down' | 'busy' = 'connecting';
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #second = 0;
   #inSecond = 0;
 
-  constructor(supabase: SupabaseClient) {
-    this.#supabase = supabase;
+  constructor(supabase: SupabaseClient, reach: Reach) {
+    this.#reach = reach;
+    this.#channel = new LiveChannel(supabase, {
+      topic: 'dashboard',
+      tables: TABLES,
+      onChange: ({ table, eventType, new: row, old }) => {
+        if (table === 'human_tasks') this.#tell({ type: 'question' });
+        else if (eventType === 'DELETE') this.#tell({ type: 'task-gone', id: String(old.id) });
+        else if ('updated_at' in row) this.#tell({ type: 'task', change: row as unknown as Change });
+      },
+      onLive: (isLive) => {
+        this.#set(isLive ? 'live' : 'down');
+        this.#send({ type: 'again' });
+      },
+      onWake: () => this.#send({ type: 'again' }),
+    });
   }
 
   start(): void {
-    if (this.#isOn) return;
-    this.#isOn = true;
-    document.addEventListener('visibilitychange', this.#onVisible);
-    globalThis.addEventListener('online', this.#onOnline);
-    this.#open();
+    this.#channel.open();
+    this.#timer = setTimeout(() => this.#state === 'connecting' && this.#set('down'), CONNECT_MS);
   }
 
   stop(): void {
-    this.#isOn = false;
-    document.removeEventListener('visibilitychange', this.#onVisible);
-    globalThis.removeEventListener('online', this.#onOnline);
-    this.#close();
+    clearTimeout(this.#timer);
+    this.#channel.close();
+    this.#state = 'connecting';
   }
 
   /** Be told of each change until the returned function is called. */
@@ -68,89 +81,41 @@ export class LiveFeed {
   /** For `useSyncExternalStore`. */
   watch = (onChange: () => void): (() => void) => {
     this.#watchers.add(onChange);
-    return () => this.#watchers.delete(onChange);
+    const leave = this.#reach.watch(onChange);
+    return () => {
+      this.#watchers.delete(onChange);
+      leave();
+    };
   };
 
-  flow = (): Flow => this.#flow;
+  flow = (): Flow => {
+    if (!this.#reach.isUp()) return 'offline';
+    return this.#state === 'down' ? 'polling' : this.#state;
+  };
 
-  /** When the flow became what it is, in milliseconds. */
-  since = (): number => this.#since;
-
-  #open(): void {
-    this.#close();
-    const table = { event: '*', schema: 'public' } as const;
-    const channel = this.#supabase
-      .channel(`dashboard-${crypto.randomUUID()}`)
-      .on('postgres_changes', { ...table, table: 'agent_task_requests', select: [...LIST_COLUMNS] }, (payload) => {
-        if (payload.eventType === 'DELETE') this.#tell({ type: 'task-gone', id: String(payload.old.id) });
-        else if ('status' in payload.new) this.#tell({ type: 'task', change: payload.new as Change });
-      })
-      .on('postgres_changes', { ...table, table: 'human_tasks' }, (payload) => {
-        if (payload.eventType !== 'DELETE') this.#tell({ type: 'question', question: payload.new as Question });
-      })
-      // Joined is not yet subscribed: changes flow from this message on.
-      .on('system', {}, (message: { extension?: string; status?: string }) => {
-        if (message.extension === 'postgres_changes' && message.status === 'ok') this.#flows(channel);
-      });
-    this.#channel = channel;
-    channel.subscribe((status) => {
-      if (channel !== this.#channel || status === 'SUBSCRIBED') return;
-      this.#set('offline');
-      // The client joins a channel in error by itself; one that was closed, never.
-      if (status === 'CLOSED') this.#openLater();
-    });
-  }
-
-  #flows(channel: RealtimeChannel): void {
-    if (channel !== this.#channel) return;
-    this.#tries = 0;
-    this.#set('live');
-    this.#send({ type: 'again' });
-  }
-
-  #openLater(delay: number = MAKE_AGAIN_MS[Math.min(this.#tries++, MAKE_AGAIN_MS.length - 1)] ?? 10_000): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    if (this.#isOn) this.#timer = setTimeout(() => this.#open(), delay);
-  }
-
-  #close(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-    const channel = this.#channel;
-    this.#channel = null;
-    if (channel !== null) void this.#supabase.removeChannel(channel);
-  }
+  /** When the gateway was last heard of, in milliseconds, while it is offline. */
+  lostAt = (): number => this.#reach.since();
 
   #tell(event: LiveEvent): void {
     const second = Math.floor(Date.now() / 1000);
     this.#inSecond = second === this.#second ? this.#inSecond + 1 : 1;
     this.#second = second;
-    if (this.#inSecond > MOST_PER_S) {
-      this.#close();
-      this.#set('busy');
-      this.#openLater(BUSY_MS);
+    if (this.#inSecond <= MOST_PER_S) {
+      this.#send(event);
       return;
     }
-    this.#send(event);
+    this.#channel.close();
+    this.#set('busy');
+    this.#timer = setTimeout(() => this.#channel.open(), BUSY_MS);
   }
 
   #send(event: LiveEvent): void {
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of [...this.#listeners]) listener(event);
   }
 
-  #set(flow: Flow): void {
-    if (flow === this.#flow) return;
-    this.#flow = flow;
-    this.#since = Date.now();
-    for (const watcher of this.#watchers) watcher();
+  #set(state: 'live' | 'down' | 'busy'): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    for (const watcher of [...this.#watchers]) watcher();
   }
-
-  /** A laptop that slept has missed things, whatever its socket believes. */
-  #onVisible = (): void => {
-    if (document.visibilityState === 'visible') this.#send({ type: 'again' });
-  };
-
-  #onOnline = (): void => {
-    if (this.#flow === 'offline') this.#open();
-  };
 }

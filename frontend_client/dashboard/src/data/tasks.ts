@@ -1,4 +1,5 @@
 /** Reading and changing tasks over REST, as any client may. */
+import { type AgentTaskPayload, answerHumanTask, submitAgentTaskAsync } from '@agent-worker/client';
 import type { SupabaseClient } from '@supabase/supabase-js';
 import { idRange, momentOf, type Search } from '../model/qualifiers';
 import {
@@ -39,8 +40,8 @@ const TASK = `${LIST_COLUMNS.join(',')},user_id,timeout_s,dedupe_key,parent_id,w
 
 export const PAGE_SIZE = 50;
 
-/** Events are read in pages: a long answer has thousands, and a project answers with 1,000 rows at most. */
-const EVENTS_PAGE = 1000;
+/** A project answers with 1,000 rows at most. */
+const MOST_EVENTS = 1000;
 
 export interface Page {
   readonly rows: readonly TaskRow[];
@@ -148,39 +149,24 @@ export async function readChildren(supabase: SupabaseClient, id: string): Promis
   return unwrap(await query) as unknown as readonly TaskRow[];
 }
 
-/** All events after `after`, in order. */
-export async function readEvents(
-  supabase: SupabaseClient,
-  taskId: string,
-  after: number,
-): Promise<readonly TaskEvent[]> {
-  const events: TaskEvent[] = [];
-  for (;;) {
-    const query = supabase
-      .from('agent_task_events')
-      .select('task_id,seq,type,data,attempt,created_at')
-      .eq('task_id', taskId)
-      .gt('seq', events.at(-1)?.seq ?? after)
-      .order('seq')
-      .limit(EVENTS_PAGE);
-    const page = unwrap(await query) as unknown as readonly TaskEvent[];
-    events.push(...page);
-    if (page.length < EVENTS_PAGE) return events;
-  }
+/** The first events of a task, in order. */
+export async function readEvents(supabase: SupabaseClient, taskId: string): Promise<readonly TaskEvent[]> {
+  const query = supabase
+    .from('agent_task_events')
+    .select('task_id,seq,type,data,attempt,created_at')
+    .eq('task_id', taskId)
+    .order('seq')
+    .limit(MOST_EVENTS);
+  return unwrap(await query) as unknown as readonly TaskEvent[];
 }
 
-export interface NewTask {
-  readonly id: string;
-  readonly kind: string;
-  readonly request_payload: JsonObject;
-  readonly enterprise_id?: string;
-  readonly priority?: number;
-  readonly max_attempts?: number;
-  readonly timeout_s?: number;
-}
+/** What a new task takes over from another one. */
+export type Asked = Pick<Task, 'kind' | 'request_payload'> & Partial<Pick<Task, 'enterprise_id' | 'timeout_s'>>;
 
-export async function insertTask(supabase: SupabaseClient, task: NewTask): Promise<void> {
-  expectDone(await supabase.from(TABLE).insert(task));
+export async function submitTask(supabase: SupabaseClient, asked: Asked): Promise<{ readonly id: string }> {
+  const columns = { enterpriseId: asked.enterprise_id ?? undefined, attemptTimeoutS: asked.timeout_s ?? undefined };
+  const payload = asked.request_payload as AgentTaskPayload;
+  return submitAgentTaskAsync({ kind: asked.kind, payload, ...columns }, { supabase });
 }
 
 /** Ask for a stop; tasks that have ended stay as they are. */
@@ -240,8 +226,7 @@ export async function questionsOf(supabase: SupabaseClient, taskId: string): Pro
   return unwrap(await query) as unknown as readonly Question[];
 }
 
-/** Answer a question. One that was answered meanwhile refuses, in words for people. */
+/** Answer a question; one that was answered meanwhile refuses, in words for people. */
 export async function answerQuestion(supabase: SupabaseClient, id: string, response: JsonObject): Promise<void> {
-  const answer = await supabase.from('human_tasks').update({ response }).eq('id', id).select('id');
-  if (unwrap(answer).length === 0) throw new Error('This question is not for you to answer.');
+  await answerHumanTask(id, response, { supabase });
 }

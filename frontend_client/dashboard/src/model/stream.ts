@@ -54,21 +54,34 @@ export function visibleEvents(events: readonly TaskEvent[]): readonly TaskEvent[
   return shown;
 }
 
-/** Put events (in order of `seq`) together into what a page shows, in the order in which each part began. */
-export function partsOf(events: readonly TaskEvent[]): readonly Part[] {
+/**
+ * Put events (in order of `seq`) together into what a page shows, in the order in which each part began.
+ *
+ * @param pending Text that streams after the events and is not among them yet.
+ */
+export function partsOf(events: readonly TaskEvent[], pending = ''): readonly Part[] {
   const parts = new Map<string, Part>();
   const open: string[] = [];
   for (const event of visibleEvents(events)) {
     const part = partOf(event, parts, open);
     if (part !== null) parts.set(`${part.type}:${part.id}`, part);
   }
-  return [...parts.values()].filter((part) => part.type !== 'text' || part.text !== '');
+  const said = [...parts.values()].filter((part) => part.type !== 'text' || part.text !== '');
+  return pending === '' ? said : withPending(said, pending);
 }
 
 /** All the text of an answer that is still coming. */
 export function streamedText(events: readonly TaskEvent[]): string {
   const parts = partsOf(events);
   return parts.flatMap((part) => (part.type === 'text' && !part.isReasoning ? [part.text] : [])).join('\n\n');
+}
+
+function withPending(said: readonly Part[], pending: string): readonly Part[] {
+  const last = said.at(-1);
+  if (last?.type !== 'text' || last.isReasoning) {
+    return [...said, { type: 'text', id: 'pending', text: pending, isReasoning: false }];
+  }
+  return [...said.slice(0, -1), { ...last, text: last.text + pending }];
 }
 
 function partOf(event: TaskEvent, parts: ReadonlyMap<string, Part>, open: string[]): Part | null {

@@ -87,7 +87,7 @@ function AskedBy({ taskId }: { taskId: string }): ReactElement {
     null,
   );
   const { data: events } = usePolled(
-    useCallback(() => readEvents(supabase, taskId, 0), [supabase, taskId]),
+    useCallback(() => readEvents(supabase, taskId), [supabase, taskId]),
     null,
   );
   const said = events ? streamedText(events) : '';

@@ -10,8 +10,8 @@ import {
 } from 'react';
 import { messageOf } from '../data/failure';
 import { listKinds } from '../data/fleet';
-import { TaskFollower } from '../data/follow';
-import { insertTask, readTask } from '../data/tasks';
+import { FollowedTask } from '../data/follow';
+import { readTask, submitTask } from '../data/tasks';
 import { attemptsOf, segmentsOf } from '../model/attempts';
 import { shortId } from '../model/format';
 import { writeRoute } from '../model/route';
@@ -125,10 +125,8 @@ function AskForm({ kind, schema, given, onAsked }: AskFormProps): ReactElement {
     if (payload === null || isBusy) return;
     setErrors({});
     setBusy(true);
-    const id = crypto.randomUUID();
     try {
-      await insertTask(supabase, { id, kind, request_payload: payload });
-      onAsked(id);
+      onAsked((await submitTask(supabase, { kind, request_payload: payload })).id);
     } catch (error) {
       say(messageOf(error), 'bad');
     }
@@ -185,8 +183,8 @@ function AskForm({ kind, schema, given, onAsked }: AskFormProps): ReactElement {
 
 function Watched({ id }: { id: string }): ReactElement {
   const { supabase } = useProject();
-  const follower = useMemo(() => new TaskFollower(supabase, id), [supabase, id]);
-  const { task, events } = useSyncExternalStore(follower.watch, follower.state);
+  const followed = useMemo(() => new FollowedTask(supabase, id), [supabase, id]);
+  const { task, events, pending } = useSyncExternalStore(followed.watch, followed.state);
   const now = useNow(250);
   if (!task) return <p className="muted">Asked. Waiting for the first word.</p>;
   return (
@@ -196,7 +194,7 @@ function Watched({ id }: { id: string }): ReactElement {
         <a href={writeRoute({ page: 'task', id })}>Task {shortId(id)}</a>
       </p>
       <TimeBar segments={segmentsOf(task, attemptsOf(task, events), now)} />
-      <Answer task={task} events={events} now={now} />
+      <Answer task={task} events={events} pending={pending} now={now} />
     </>
   );
 }

@@ -1,8 +1,8 @@
 import { type ReactElement, useCallback, useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { messageOf } from '../data/failure';
 import { listWorkers } from '../data/fleet';
-import { TaskFollower } from '../data/follow';
-import { insertTask, questionsOf, readChildren } from '../data/tasks';
+import { FollowedTask } from '../data/follow';
+import { questionsOf, readChildren, submitTask } from '../data/tasks';
 import { attemptsOf, segmentsOf } from '../model/attempts';
 import { shortId } from '../model/format';
 import { writeRoute } from '../model/route';
@@ -29,28 +29,34 @@ const SLOWLY_MS = 10_000;
 /** One task, as it goes on. */
 export function TaskPage({ id }: { id: string }): ReactElement {
   useTitle(`Task ${shortId(id)}`);
-  const { supabase } = useProject();
-  const follower = useMemo(() => new TaskFollower(supabase, id), [supabase, id]);
-  const { task, events, error } = useSyncExternalStore(follower.watch, follower.state);
+  const { supabase, feed } = useProject();
+  const followed = useMemo(() => new FollowedTask(supabase, id), [supabase, id]);
+  const { task, events, pending, problem } = useSyncExternalStore(followed.watch, followed.state);
+  const isOver = task !== null && isFinal(task.status);
+  // Somebody else may set an ended task back to pending.
+  useEffect(
+    () =>
+      feed.listen(
+        (event) =>
+          isOver && event.type === 'task' && event.change.id === id && !isFinal(event.change.status) && followed.look(),
+      ),
+    [feed, followed, id, isOver],
+  );
   const isRunning = task?.status === 'processing';
   const now = useNow(isRunning ? 250 : 1000);
   useKeys({ Escape: () => go(lastList()) });
 
-  if (task === undefined || task === null) {
+  if (task === null) {
     return (
       <div className="task-page">
         <BackLink />
-        {task === null ? (
+        {problem && (
           <div className="empty">
             <h2>No such task</h2>
             <p>
               <code>{id}</code> does not exist any more, or is somebody else’s.
             </p>
           </div>
-        ) : (
-          <p className="muted" role="status">
-            {error ? messageOf(error) : ' '}
-          </p>
         )}
       </div>
     );
@@ -59,13 +65,13 @@ export function TaskPage({ id }: { id: string }): ReactElement {
   return (
     <div className="task-page">
       <BackLink />
-      <TaskHead task={task} onChanged={follower.look} />
+      <TaskHead task={task} onChanged={followed.look} />
       <TimeBar segments={segmentsOf(task, attempts, now)} />
       <Progress task={task} />
       <div className="columns">
         <div>
-          <OpenQuestions task={task} onAnswered={follower.look} />
-          <Answer task={task} events={events} now={now} />
+          <OpenQuestions task={task} onAnswered={followed.look} />
+          <Answer task={task} events={events} pending={pending} now={now} />
           <AttemptList task={task} attempts={attempts} now={now} />
           <Children task={task} />
           <EventList task={task} events={events} />
@@ -104,15 +110,8 @@ function TaskHead({ task, onChanged }: { task: Task; onChanged: () => void }): R
   };
   const askToCancel = () => (isOver ? say('It has ended.') : setAsksToCancel(true));
   const runAgain = async () => {
-    const id = crypto.randomUUID();
     try {
-      await insertTask(supabase, {
-        id,
-        kind: task.kind,
-        request_payload: task.request_payload,
-        ...(task.enterprise_id === null ? {} : { enterprise_id: task.enterprise_id }),
-        ...(task.timeout_s === null ? {} : { timeout_s: task.timeout_s }),
-      });
+      const { id } = await submitTask(supabase, task);
       go({ page: 'task', id });
     } catch (error) {
       say(messageOf(error), 'bad');

@@ -1,4 +1,5 @@
 import { type ReactElement, type ReactNode, useState, useSyncExternalStore } from 'react';
+import type { Flow } from '../data/live';
 import { clock, count } from '../model/format';
 import { type Route, writeRoute } from '../model/route';
 import { go, useKeys } from './hooks';
@@ -82,14 +83,22 @@ export function Shell({ route, questions, onSignOut, children }: ShellProps): Re
   );
 }
 
+const FLOWS: Readonly<Record<Flow, readonly [string, string]>> = {
+  connecting: ['connecting', ''],
+  live: ['live', 'Changes are shown as they happen'],
+  polling: ['refreshing', 'Changes do not flow now; this page looks every few seconds'],
+  busy: ['refreshing', 'More changes than can be shown one by one; this page looks every few seconds'],
+  offline: ['offline', 'The gateway does not answer'],
+};
+
 function Flowing(): ReactElement {
   const { feed } = useProject();
   const flow = useSyncExternalStore(feed.watch, feed.flow);
-  const words = { connecting: 'connecting', live: 'live', busy: 'refreshing', offline: 'offline' }[flow];
+  const [word, why] = FLOWS[flow];
   return (
-    <span className={`flow flow-${flow}`} title={flow === 'busy' ? 'More changes than can be shown one by one' : ''}>
+    <span className={`flow flow-${flow}`} title={why}>
       <span className="flow-dot" aria-hidden="true" />
-      {words}
+      {word}
     </span>
   );
 }
@@ -101,7 +110,7 @@ function OfflineBanner(): ReactElement {
     <div role="status">
       {flow === 'offline' && (
         <p className="banner">
-          <b>Connection lost at {clock(feed.since())}.</b> What you see is from before. Trying again; nothing to do
+          <b>Connection lost at {clock(feed.lostAt())}.</b> What you see is from before. Trying again; nothing to do
           here.
         </p>
       )}

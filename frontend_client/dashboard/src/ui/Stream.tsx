@@ -9,12 +9,14 @@ import { StateMark } from './State';
 interface AnswerProps {
   readonly task: Task;
   readonly events: readonly TaskEvent[];
+  /** Text that streams after the events. */
+  readonly pending: string;
   readonly now: number;
 }
 
 /** What a task says: the text as it comes, tools and steps folded; once it has ended, its answer or its failure. */
-export function Answer({ task, events, now }: AnswerProps): ReactElement {
-  const parts = partsOf(events);
+export function Answer({ task, events, pending, now }: AnswerProps): ReactElement {
+  const parts = partsOf(events, pending);
   const streams = parts.some((part) => part.type === 'text' && !part.isReasoning);
   const answer = textOf(task.response_payload, 'answer');
   const spoken = parts.flatMap((part) => (part.type === 'text' && !part.isReasoning ? [part.text] : [])).join('\n\n');

@@ -26,6 +26,12 @@ describe('what a task says', () => {
     expect(streamedText(said)).toBe('kept\n\nnew');
   });
 
+  test('goes on with text that is not stored yet', () => {
+    const said = events([1, 'text-delta', { id: 'a', delta: 'Hel' }]);
+    expect(partsOf(said, 'lo')).toMatchObject([{ text: 'Hello' }]);
+    expect(partsOf([], 'Hi')).toMatchObject([{ type: 'text', text: 'Hi' }]);
+  });
+
   test('leaves reasoning out of the answer', () => {
     const said = events([1, 'reasoning-delta', { id: 'a', delta: 'hm' }], [2, 'text-delta', { id: 'a', delta: 'yes' }]);
     expect(streamedText(said)).toBe('yes');
