@@ -122,7 +122,7 @@ class Decoder:
             elif tag == ord("R"):
                 relation = _relation(message)
                 self._relations[relation.oid] = relation
-        except (IndexError, struct.error, UnicodeDecodeError, ValueError) as exc:
+        except (IndexError, OverflowError, struct.error, UnicodeDecodeError, ValueError) as exc:
             raise FeedCorrupt(f"a message of {len(message)} bytes cannot be read · {exc}") from exc
         return None
 
@@ -143,9 +143,7 @@ class Decoder:
                 new = row
             else:
                 old = row
-        return RowChange(
-            kind, relation, self._committed_at, new, old, size_of(new) + size_of(old), self._xid
-        )
+        return RowChange(kind, relation, self._committed_at, new, old, size_of(new) + size_of(old), self._xid)
 
 
 def _relation(message: bytes) -> Relation:
