@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agent_worker.db.connection import Database
     from agent_worker.db.users import Users
     from agent_worker.gateway.auth.accounts import Accounts
+    from agent_worker.gateway.realtime.changes import Changes
     from agent_worker.gateway.routes.dashboard import SignIn
     from agent_worker.gateway.server import GatewayOptions, GatewayServer
     from agent_worker.security.keys import ApiKeys, Keyring
@@ -80,7 +81,11 @@ async def running_gateway(
             machine's alone and something is not set.
         DatabaseUnavailable: Nobody answers.
     """
+    from agent_worker.db.topics import Topics
     from agent_worker.gateway.auth import routes as auth_routes
+    from agent_worker.gateway.realtime import routes as realtime_routes
+    from agent_worker.gateway.realtime.hub import Hub
+    from agent_worker.gateway.requests import caller_of
     from agent_worker.gateway.rest import routes as rest_routes
     from agent_worker.gateway.server import GatewayServer, create_app
     from agent_worker.security.door import Door
@@ -93,7 +98,13 @@ async def running_gateway(
         db = await stack.enter_async_context(_database(database_url))
         tokens = await stack.enter_async_context(_verifier(settings, keyring))
         access = await stack.enter_async_context(_access(settings, database_url))
-        routers: dict[str, APIRouter] = {"rest/v1": rest_routes.router(access)}
+        door = Door(keys, tokens)
+        changes = await stack.enter_async_context(_changes(database_url))
+        hub = Hub(changes=changes, topics=Topics(db), admit_token=door.admit_token)
+        routers: dict[str, APIRouter] = {
+            "rest/v1": rest_routes.router(access),
+            "realtime/v1": realtime_routes.router(hub, caller_of=caller_of),
+        }
         sign_in = None
         if auth or settings.gateway_auth:
             accounts, users = await _accounts(settings, keyring, db)
@@ -101,9 +112,9 @@ async def running_gateway(
             sign_in = await _operator(accounts, users) if has_operator else None
         app = create_app(
             _options(settings, keys, sign_in),
-            door=Door(keys, tokens),
+            door=door,
             metrics=Metrics(),
-            readiness=(lambda: _answers(db),),
+            readiness=(lambda: _answers(db), lambda: _follows(changes)),
             routers=tuple(routers.values()),
         )
         server = GatewayServer(
@@ -306,6 +317,24 @@ async def _access(settings: Settings, database_url: str) -> AsyncIterator[Access
             yield access
         finally:
             await access.stop()
+
+
+@contextlib.asynccontextmanager
+async def _changes(database_url: str) -> AsyncIterator[Changes]:
+    """Follow what is committed."""
+    from agent_worker.gateway.realtime.changes import Changes
+
+    changes = Changes(database_url)
+    await changes.start()
+    try:
+        yield changes
+    finally:
+        await changes.stop()
+
+
+async def _follows(changes: Changes) -> str | None:
+    """Tell why changes do not come; None when they do."""
+    return None if changes.state.is_ready else f"no changes come: {changes.state.detail}"
 
 
 async def _answers(db: Database) -> str | None:

@@ -7,11 +7,11 @@
 -- It runs with the rights of whoever calls, which has to be allowed to become the callers' roles: the gateway's own
 -- connection. Nothing is granted; the settings of a turn end with it, and with the call at the latest.
 
--- p_keys has a text for each key column of the first caller, then for each of the second, and so on. Each is the text of
--- an array: the values of that column in the rows that the caller asks for.
+-- p_columns and p_types name the primary key. p_keys has a text for each of its columns and the first caller, then for each
+-- and the second, and so on: the text of an array, the values of that column in the rows that the caller asks for.
 -- A caller whose policies raise an error sees nothing; the others are not harmed.
 create function agent_worker.visible_rows(
-  p_table oid, p_columns text[], p_roles text[], p_claims text[], p_keys text[]
+  p_table oid, p_columns text[], p_types text[], p_roles text[], p_claims text[], p_keys text[]
 ) returns table (caller integer, positions integer[])
 language plpgsql
 set search_path = ''
@@ -19,41 +19,38 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_width constant integer := cardinality(p_columns);
-  v_question text;
+  v_name constant text := 'agent_worker_see_' || p_table || '_' || md5(p_columns::text || p_types::text);
   v_call text;
 begin
-  select format(
-      'prepare agent_worker_see (%s) as select array_agg(k.position::integer) from unnest(%s) with ordinality k (%s, position)'
+  -- Prepared once a session: planning would take longer than all the rest for a few callers.
+  if not exists (select from pg_catalog.pg_prepared_statements s where s.name = v_name) then
+    select format(
+      'prepare %I (%s) as select array_agg(k.position::integer) from unnest(%s) with ordinality k (%s, position)'
       || ' join %s t on %s',
-      string_agg(x.type_name || '[]', ', ' order by x.place),
+      v_name,
+      string_agg(x.type || '[]', ', ' order by x.place),
       string_agg('$' || x.place, ', ' order by x.place),
       string_agg('k' || x.place, ', ' order by x.place),
       p_table::regclass,
       string_agg(format('t.%I = k.k%s', x.name, x.place), ' and ' order by x.place)
     )
-  into strict v_question
-  from (
-    select c.name, c.place, pg_catalog.format_type(a.atttypid, null) as type_name
-    from unnest(p_columns) with ordinality c (name, place)
-    join pg_catalog.pg_attribute a on a.attrelid = p_table and a.attname = c.name and not a.attisdropped
-  ) x;
-  -- Prepared statements outlive a transaction that failed.
-  if exists (select from pg_catalog.pg_prepared_statements s where s.name = 'agent_worker_see') then
-    deallocate agent_worker_see;
+    into strict v_call
+    from unnest(p_columns, p_types) with ordinality x (name, type, place);
+    execute v_call;
   end if;
-  execute v_question;
 
   -- What policies call may rely on the path that requests have.
   perform pg_catalog.set_config('search_path', 'public, extensions', true);
   for i in 1 .. pg_catalog.cardinality(p_roles) loop
     caller := i;
-    select 'execute agent_worker_see (' || pg_catalog.string_agg(pg_catalog.quote_literal(p_keys[(i - 1) * v_width + k]), ', ' order by k) || ')'
-    into v_call
-    from pg_catalog.generate_series(1, v_width) k;
+    v_call := pg_catalog.quote_literal(p_keys[(i - 1) * v_width + 1]);
+    for k in 2 .. v_width loop
+      v_call := v_call || ', ' || pg_catalog.quote_literal(p_keys[(i - 1) * v_width + k]);
+    end loop;
     begin
       perform pg_catalog.set_config('request.jwt.claims', p_claims[i], true),
         pg_catalog.set_config('role', p_roles[i], true);
-      execute v_call into positions;
+      execute 'execute ' || v_name || ' (' || v_call || ')' into positions;
       perform pg_catalog.set_config('role', 'none', true);
     exception when others then  -- takes the role back as well
       raise log 'agent_worker.visible_rows: %', sqlerrm;
@@ -63,12 +60,10 @@ begin
       return next;
     end if;
   end loop;
-  perform pg_catalog.set_config('request.jwt.claims', '', true);
-  deallocate agent_worker_see;
 end
 $$;
 
-revoke all on function agent_worker.visible_rows(oid, text[], text[], text[], text[])
+revoke all on function agent_worker.visible_rows(oid, text[], text[], text[], text[], text[])
   from public, anon, authenticated, service_role;
 
 -- Where the server writes no logical log, triggers tell of changes instead: made by a gateway while it runs, one for each

@@ -98,7 +98,8 @@ class Visibility:
 def _params(table: Table, asks: Sequence[tuple[Eyes, Sequence[Key]]]) -> dict[str, object]:
     return {
         "oid": table.oid,
-        "columns": list(table.key),
+        "columns": TextArray(table.key),
+        "types": TextArray(table.types[name].sql_name for name in table.key),
         "roles": TextArray(eyes.role for eyes, _ in asks),
         "claims": TextArray(eyes.claims for eyes, _ in asks),
         "keys": TextArray(
