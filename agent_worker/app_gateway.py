@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agent_worker.db.connection import Database
     from agent_worker.db.users import Users
     from agent_worker.gateway.auth.accounts import Accounts
+    from agent_worker.gateway.realtime.changes import Changes
     from agent_worker.gateway.routes.dashboard import SignIn
     from agent_worker.gateway.server import GatewayOptions, GatewayServer
     from agent_worker.security.keys import ApiKeys, Keyring
@@ -76,7 +77,11 @@ async def running_gateway(
             machine's alone and something is not set.
         DatabaseUnavailable: Nobody answers.
     """
+    from agent_worker.db.topics import Topics
     from agent_worker.gateway.auth import routes as auth_routes
+    from agent_worker.gateway.realtime import routes as realtime_routes
+    from agent_worker.gateway.realtime.hub import Hub
+    from agent_worker.gateway.requests import caller_of
     from agent_worker.gateway.rest import routes as rest_routes
     from agent_worker.gateway.server import GatewayServer, create_app
     from agent_worker.security.door import Door
@@ -89,7 +94,13 @@ async def running_gateway(
         db = await stack.enter_async_context(_database(database_url))
         tokens = await stack.enter_async_context(_verifier(settings, keyring))
         access = await stack.enter_async_context(_access(settings, database_url))
-        routers: dict[str, APIRouter] = {"rest/v1": rest_routes.router(access)}
+        door = Door(keys, tokens)
+        changes = await stack.enter_async_context(_changes(database_url))
+        hub = Hub(changes=changes, topics=Topics(db), admit_token=door.admit_token)
+        routers: dict[str, APIRouter] = {
+            "rest/v1": rest_routes.router(access),
+            "realtime/v1": realtime_routes.router(hub, caller_of=caller_of),
+        }
         sign_in = None
         if auth or settings.gateway_auth:
             accounts, users = await _accounts(settings, keyring, db)
@@ -97,9 +108,9 @@ async def running_gateway(
             sign_in = await _operator(accounts, users) if has_operator else None
         app = create_app(
             _options(settings, keys, sign_in),
-            door=Door(keys, tokens),
+            door=door,
             metrics=Metrics(),
-            readiness=(lambda: _answers(db),),
+            readiness=(lambda: _answers(db), lambda: _follows(changes)),
             routers=tuple(routers.values()),
         )
         server = GatewayServer(
@@ -260,7 +271,7 @@ async def _operator(accounts: Accounts, users: Users) -> SignIn:
 
 def _options(settings: Settings, keys: ApiKeys, sign_in: SignIn | None) -> GatewayOptions:
     from agent_worker.gateway.edge import Origins
-    from agent_worker.gateway.routes.dashboard import DashboardConfig
+    from agent_worker.gateway.routes.dashboard import DashboardConfig, built_files
     from agent_worker.gateway.server import GatewayOptions
     from agent_worker.security.jwks import is_loopback
 
@@ -269,7 +280,7 @@ def _options(settings: Settings, keys: ApiKeys, sign_in: SignIn | None) -> Gatew
         origins=Origins(pages=settings.cors_origins, hosts=settings.allowed_hosts, is_local=is_local),
         per_address_s=settings.rate_per_address,
         per_caller_s=settings.rate_per_caller,
-        dashboard=DashboardConfig(keys.publishable, sign_in if is_local else None),
+        dashboard=DashboardConfig(keys.publishable, sign_in if is_local else None, built_files()),
     )
 
 
@@ -296,6 +307,24 @@ async def _access(settings: Settings, database_url: str) -> AsyncIterator[Access
             yield access
         finally:
             await access.stop()
+
+
+@contextlib.asynccontextmanager
+async def _changes(database_url: str) -> AsyncIterator[Changes]:
+    """Follow what is committed."""
+    from agent_worker.gateway.realtime.changes import Changes
+
+    changes = Changes(database_url)
+    await changes.start()
+    try:
+        yield changes
+    finally:
+        await changes.stop()
+
+
+async def _follows(changes: Changes) -> str | None:
+    """Tell why changes do not come; None when they do."""
+    return None if changes.state.is_ready else f"no changes come: {changes.state.detail}"
 
 
 async def _answers(db: Database) -> str | None:

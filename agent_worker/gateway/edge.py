@@ -30,7 +30,7 @@ LARGEST_BODY_BYTES = 17 * 1024 * 1024
 LARGEST_SIGN_IN_BYTES = 64 * 1024
 """Below /auth/v1, where bodies are read before anybody is known."""
 
-LONGEST_URL_BYTES = 64 * 1024
+LONGEST_URL_BYTES = 48 * 1024
 
 UNEXPECTED = 1011
 """RFC 6455 §7.4.1: the server met a condition that it did not expect."""

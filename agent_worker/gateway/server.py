@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from agent_worker.gateway.edge import LOOPBACK_ORIGIN, Edge, Origins
 from agent_worker.gateway.refusals import NO_ROUTE, as_gateway_error, refusal
 from agent_worker.gateway.requests import Reception
 from agent_worker.gateway.routes import dashboard, health
-from agent_worker.gateway.wire import BoundedHttp
+from agent_worker.gateway.wire import HEAD_TIMEOUT_S, BoundedHttp
 from agent_worker.security.door import Door
 from agent_worker.security.limits import Buckets
 from agent_worker.telemetry import Metrics
@@ -133,15 +134,24 @@ class GatewayServer:
         host: Address to listen on.
         port: TCP port; 0 picks a free one, see `port` after `start`.
         trusted_proxies: Addresses whose `X-Forwarded-For` is believed; `*` for all.
+        head_timeout_s: Longest wait for the head of a request to end.
     """
 
-    def __init__(self, app: FastAPI, *, host: str, port: int, trusted_proxies: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        *,
+        host: str,
+        port: int,
+        trusted_proxies: Sequence[str] = (),
+        head_timeout_s: float = HEAD_TIMEOUT_S,
+    ) -> None:
         self.host = host
         self.port = port
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http=BoundedHttp,
+                http=functools.partial(BoundedHttp, head_timeout_s=head_timeout_s),  # type: ignore[arg-type]  # any factory does
                 # The only one of the three with flow control that does not rest on a deprecated API.
                 ws="websockets-sansio",
                 ws_max_size=LARGEST_FRAME_BYTES,

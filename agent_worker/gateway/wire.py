@@ -12,8 +12,13 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-LARGEST_HEAD_BYTES = 64 * 1024 + 32 * 1024
-"""The longest URL, and 32 KiB of headers."""
+LARGEST_HEAD_BYTES = 96 * 1024
+"""The longest URL, and more than enough for headers."""
+
+LINGER_S = 1.0
+
+LONGEST_PARSED_URL = 65_535
+"""What httptools reads; it takes a longer one for no HTTP at all."""
 
 HEAD_TIMEOUT_S = 20.0
 """Browsers open connections in advance and may keep them for a while."""
@@ -32,12 +37,20 @@ _TOO_LARGE = b"\r\n".join(
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """One connection whose requests must begin within a time and in a size."""
+    """One connection whose requests must begin within a time and in a size.
 
-    def __init__(self, *args: Any, **named: Any) -> None:
+    Args:
+        head_timeout_s: Longest wait for a head to end.
+        args: uvicorn's.
+        named: uvicorn's.
+    """
+
+    def __init__(self, *args: Any, head_timeout_s: float = HEAD_TIMEOUT_S, **named: Any) -> None:
         super().__init__(*args, **named)
+        self._head_timeout_s = head_timeout_s
         self._head_bytes = 0
         self._is_in_head = True
+        self._is_refused = False
         self._head_timer: TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
@@ -52,11 +65,12 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; end the connection when a head has grown too large."""
+        if self._is_refused:
+            return
         self._head_bytes += len(data)
         super().data_received(data)
         if self._is_in_head and self._head_bytes > LARGEST_HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self._refuse()
 
     def on_message_begin(self) -> None:
         """Begin a head; the bytes counted so far belong to it or came before in the same packet."""
@@ -69,11 +83,20 @@ class BoundedHttp(HttpToolsProtocol):
         self._forget_timer()
         self._is_in_head = False
         self._head_bytes = 0
+        self.url = self.url[:LONGEST_PARSED_URL]  # still too long, so that it is refused as such
         super().on_headers_complete()
+
+    def _refuse(self) -> None:
+        """Answer, and go on reading for a moment: closing on unread bytes would reset the answer away."""
+        self._is_refused = True
+        self._forget_timer()
+        self.transport.write(_TOO_LARGE)
+        self.transport.write_eof()
+        self._head_timer = self.loop.call_later(LINGER_S, self.transport.close)
 
     def _await_head(self) -> None:
         self._forget_timer()
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
+        self._head_timer = self.loop.call_later(self._head_timeout_s, self._give_up)
 
     def _give_up(self) -> None:
         if self._is_in_head and not self.transport.is_closing():

@@ -1,8 +1,7 @@
-import { fileURLToPath } from 'node:url';
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
 
-const source = (path: string) => fileURLToPath(new URL(`../../frontend_client/src/${path}`, import.meta.url));
+const source = (path: string) => decodeURIComponent(new URL(`../../frontend_client/src/${path}`, import.meta.url).pathname);
 
 export default defineConfig({
   plugins: [react()],

@@ -1,12 +1,12 @@
 import { beforeEach, expect, it, onTestFinished } from 'vitest';
-import type { AnySupabaseClient } from '../src/core/client.js';
+import type { Client } from '../src/core/client.js';
 import { questionRows, taskRows } from '../src/core/live-rows.js';
 import { answerHumanTask, configureAgentWorker, subscribeToAgentTasks, TaskNotFound } from '../src/index.js';
 import { startProject, until } from './project.js';
 import type { ScriptedProject } from './server.js';
 
 let project: ScriptedProject;
-let supabase: AnySupabaseClient;
+let supabase: Client;
 
 beforeEach(async () => {
   ({ project, supabase } = await startProject());

@@ -1,11 +1,11 @@
 import { createClient } from '@supabase/supabase-js';
 import { onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
-import type { AnySupabaseClient } from '../src/core/client.js';
+import type { Client } from '../src/core/client.js';
 import { ScriptedProject } from './server.js';
 
 /** A scripted project for this test, and a client of it. */
-export async function startProject(): Promise<{ project: ScriptedProject; supabase: AnySupabaseClient }> {
+export async function startProject(): Promise<{ project: ScriptedProject; supabase: Client }> {
   const project = await ScriptedProject.start();
   // The socket of Node.js 22 never says that it could not connect.
   const transport = WebSocket as never;

@@ -2,7 +2,7 @@
 import { act, cleanup, renderHook } from '@testing-library/react';
 import { StrictMode } from 'react';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { AnySupabaseClient } from '../src/core/client.js';
+import type { Client } from '../src/core/client.js';
 import {
   type AgentTaskError,
   configureAgentWorker,
@@ -16,7 +16,7 @@ import { startProject, until } from './project.js';
 import type { ScriptedProject } from './server.js';
 
 let project: ScriptedProject;
-let supabase: AnySupabaseClient;
+let supabase: Client;
 
 beforeEach(async () => {
   ({ project, supabase } = await startProject());

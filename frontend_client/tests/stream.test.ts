@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { AnySupabaseClient } from '../src/core/client.js';
+import type { Client } from '../src/core/client.js';
 import {
   configureAgentWorker,
   DuplicateTask,
@@ -13,7 +13,7 @@ import { startProject, until } from './project.js';
 import type { ScriptedProject } from './server.js';
 
 let project: ScriptedProject;
-let supabase: AnySupabaseClient;
+let supabase: Client;
 let id: string;
 
 beforeEach(async () => {

@@ -2,7 +2,7 @@ import { createClient as createClient50 } from 'supabase-js-2.50';
 import { createClient as createClient109 } from 'supabase-js-2.109';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import type { AnySupabaseClient } from '../src/core/client.js';
+import type { Client } from '../src/core/client.js';
 import {
   type AgentTask,
   cancelAgentTask,
@@ -24,7 +24,7 @@ import { startProject, until } from './project.js';
 import type { ScriptedProject } from './server.js';
 
 let project: ScriptedProject;
-let supabase: AnySupabaseClient;
+let supabase: Client;
 
 beforeEach(async () => {
   ({ project, supabase } = await startProject());
@@ -265,7 +265,7 @@ it.each([
   const older = (create as typeof createClient109)(project.url, 'key', {
     realtime: { transport: WebSocket as never },
     auth: { persistSession: false },
-  }) as unknown as AnySupabaseClient;
+  });
   const seen: AgentTask['status'][] = [];
   const answered = createAgentTasks(older).submit('Hello', (task) => seen.push(task.status));
   await live();

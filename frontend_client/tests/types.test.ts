@@ -1,5 +1,7 @@
 /* What the compiler has to say: `npm run check` compiles this file. */
 import { createClient, type SupabaseClient } from '@supabase/supabase-js';
+import type { SupabaseClient as SupabaseClient50 } from 'supabase-js-2.50';
+import type { SupabaseClient as SupabaseClient109 } from 'supabase-js-2.109';
 import { describe, expectTypeOf, it } from 'vitest';
 import {
   type AgentTask,
@@ -28,6 +30,9 @@ describe('types', () => {
   it('take a client with any schema', () => {
     expectTypeOf<SupabaseClient<MyDatabase>>().toExtend<AnySupabaseClient>();
     expectTypeOf<SupabaseClient>().toExtend<AnySupabaseClient>();
+    expectTypeOf<SupabaseClient109<MyDatabase>>().toExtend<AnySupabaseClient>();
+    expectTypeOf<SupabaseClient50<MyDatabase>>().toExtend<AnySupabaseClient>();
+    expectTypeOf<{ from: () => void }>().not.toExtend<AnySupabaseClient>();
     expectTypeOf(configureAgentWorker).toBeCallableWith({
       supabase: createClient<MyDatabase>('http://localhost', 'key'),
     });

@@ -25,6 +25,7 @@ from agent_worker.db.connection import Database
 from agent_worker.domain.caller import Caller
 from agent_worker.domain.errors import GatewayError
 from agent_worker.gateway.rest.routes import router
+from tests.waiting import eventually
 
 JS = Path(__file__).parent / "js"
 INSTALL_TIMEOUT_S = 300
@@ -100,8 +101,11 @@ async def gateway(access: Access) -> AsyncIterator[str]:
     app.include_router(router(access))
     server = Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
     task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.005)
+
+    async def listens() -> bool:
+        return server.started
+
+    await eventually(listens)
     yield server.url
     server.should_exit = True
     await task

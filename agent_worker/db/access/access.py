@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 
@@ -83,7 +84,7 @@ class Access:
         self._timeouts_s = timeouts_s
         self._catalog: Catalog | None = None
         self._is_outdated = False
-        self._loaded_at = 0.0
+        self._searched_at = -math.inf
         self._loading = asyncio.Lock()
         self._listener = Listener(
             db.conninfo, (CHANNEL,), on_notify=lambda _channel, _payload: self.outdate(), on_up=self.outdate
@@ -203,9 +204,10 @@ class Access:
         return max(guessed, counted) if is_more_than_a_page else counted
 
     async def _renewed(self, catalog: Catalog) -> Catalog:
-        """Return a newer catalog, or the same when it was read a moment ago."""
+        """Return a newer catalog, or the same when a name was searched for a moment ago."""
         async with self._loading:
-            if self._catalog is catalog and time.monotonic() - self._loaded_at >= RELOAD_INTERVAL_S:
+            if self._catalog is catalog and time.monotonic() - self._searched_at >= RELOAD_INTERVAL_S:
+                self._searched_at = time.monotonic()
                 await self._load()
             return self._catalog or catalog
 
@@ -217,7 +219,6 @@ class Access:
         except DatabaseUnavailable:
             self._is_outdated = True
             raise
-        self._loaded_at = time.monotonic()
         logger.debug("catalog.loaded", tables=len(self._catalog.tables))
 
 

@@ -163,26 +163,23 @@ def _call(composer: Composer, statement: Call, wishes: Wishes) -> Composition:
 def _called(
     composer: Composer, function: Function, statement: Call, source: Composable, wishes: Wishes
 ) -> Composed:
+    relation, selection = function.returns, statement.selection
     total: Composable = _NULL
-    if function.returns is None:
-        plain = Selection(columns=(), limit=statement.selection.limit, offset=statement.selection.offset)
+    rows: Composable
+    if relation is None:
+        plain = Selection(columns=(), limit=selection.limit, offset=selection.offset)
         rows = SQL("SELECT {} FROM {}{}").format(VALUE, SOURCE, limits(composer, plain))
-        body = _values_body(function, wishes)
-        counted = SQL("(SELECT count(*) FROM {})").format(SOURCE)
+        body = _NULL if function.is_void else _values_body(function, wishes)
+        if wishes.count is not None:
+            total = SQL("(SELECT count(*) FROM {})").format(SOURCE)
     else:
-        relation = function.returns
         if not relation.columns:  # PostgreSQL says what is missing
-            statement = replace(statement, selection=Selection())
-        rows = rows_of(composer, relation, SOURCE, statement.selection)
-        is_object = wishes.is_single or not function.returns_set
-        body = _body(replace(wishes, is_single=is_object))
-        counted = SQL("(SELECT count(*) FROM ({}) AS every)").format(
-            count_of(composer, relation, SOURCE, statement.selection)
-        )
-    if wishes.count is not None:
-        total = counted
-    if function.is_void:
-        body = _NULL
+            selection = Selection()
+        rows = rows_of(composer, relation, SOURCE, selection)
+        body = _body(replace(wishes, is_single=wishes.is_single or not function.returns_set))
+        if wishes.count is not None:
+            every = count_of(composer, relation, SOURCE, selection)
+            total = SQL("(SELECT count(*) FROM ({}) AS every)").format(every)
     return SQL(
         "WITH {} AS MATERIALIZED ({}) SELECT {}, count(*), {}, (SELECT count(*) FROM {}), NULL, NULL FROM ({}) AS {}"
     ).format(SOURCE, source, body, total, SOURCE, rows, _PAGE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.status import HTTP_404_NOT_FOUND
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -40,10 +41,12 @@ class DashboardConfig:
     Attributes:
         publishable_key: For supabase-js.
         sign_in: Only for a server that is for this machine alone.
+        folder: The built files; None where nobody built them.
     """
 
-    publishable_key: SecretStr = field(repr=False)
+    publishable_key: SecretStr
     sign_in: SignIn | None = None
+    folder: Path | None = None
 
 
 def built_files() -> Path | None:
@@ -56,10 +59,9 @@ def mount(app: FastAPI, config: DashboardConfig | None) -> None:
     """Serve the dashboard; the last of all routes, for it takes every path that is left."""
     if config is not None:
         _serve_config(app, config)
-    folder = built_files()
-    if folder is not None:
-        app.mount("/", _Files(directory=folder, html=True), name="dashboard")
-        return
+        if config.folder is not None:
+            app.mount("/", _Files(directory=config.folder, html=True), name="dashboard")
+            return
 
     @app.get("/", include_in_schema=False, response_class=PlainTextResponse)
     async def index() -> str:
@@ -88,6 +90,12 @@ def _is_own_page(request: Request) -> bool:
 
 
 class _Files(StaticFiles):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
     async def get_response(self, path: str, scope: Scope) -> Response:
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPException(HTTP_404_NOT_FOUND)

@@ -1,5 +1,5 @@
 import type { RealtimeChannel } from '@supabase/supabase-js';
-import type { AnySupabaseClient } from './client.js';
+import type { Client } from './client.js';
 import type { JsonObject } from './json.js';
 
 /** One change that Realtime tells; `errors` says that fields are missing because the row is too large. */
@@ -32,14 +32,14 @@ export interface Watch {
 const REOPEN_MS = [1000, 2000, 5000, 10_000];
 
 /** Topics that are being left, by client: a new channel of the same name has to wait. */
-const leaving = new WeakMap<AnySupabaseClient, Map<string, Promise<unknown>>>();
+const leaving = new WeakMap<Client, Map<string, Promise<unknown>>>();
 
 /**
  * A Realtime channel that stays: supabase-js joins again after a lost connection, and this opens a new channel where
  * supabase-js would not, after the server has closed one because a token expired.
  */
 export class LiveChannel {
-  readonly #supabase: AnySupabaseClient;
+  readonly #supabase: Client;
   readonly #watch: Watch;
   #channel: RealtimeChannel | null = null;
   #isOpen = false;
@@ -48,7 +48,7 @@ export class LiveChannel {
   #closures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(supabase: AnySupabaseClient, watch: Watch) {
+  constructor(supabase: Client, watch: Watch) {
     this.#supabase = supabase;
     this.#watch = watch;
     this.#isPrivate = watch.broadcast !== undefined;
@@ -166,7 +166,7 @@ export class LiveChannel {
  * Let Realtime know the user's token before a channel is joined. supabase-js passes on a session's refreshed token by
  * itself, but joins with what it has: at first that may be nothing, and after a long sleep an expired one.
  */
-async function refreshToken(supabase: AnySupabaseClient, isAgain: boolean): Promise<void> {
+async function refreshToken(supabase: Client, isAgain: boolean): Promise<void> {
   const { realtime } = supabase;
   if (realtime.accessTokenValue && !isAgain) return;
   try {

@@ -1,5 +1,5 @@
 import { type Change, isWhole, LiveChannel } from './channel.js';
-import type { AnySupabaseClient } from './client.js';
+import type { Client } from './client.js';
 import { type AgentTaskError, asTaskError, TaskNotFound, TaskRefused } from './errors.js';
 import { deltaOf, type FollowInput, type FollowState, hasGap, initialState, reduce } from './follow-state.js';
 import { EVENT_PAGE, insertUnderWay, lookUpTask, selectEvents } from './tables.js';
@@ -10,7 +10,7 @@ const LIVE_POLL_MS = 10_000;
 /** The same while they do not. A hosted project needs 1 to 3 s before they begin to. */
 const POLL_MS = [250, 500, 1000, 2000];
 
-const followers = new WeakMap<AnySupabaseClient, Map<string, TaskFollower>>();
+const followers = new WeakMap<Client, Map<string, TaskFollower>>();
 
 /**
  * Keeps what is known of one task up to date, from Realtime and by looking, until the task has ended.
@@ -18,7 +18,7 @@ const followers = new WeakMap<AnySupabaseClient, Map<string, TaskFollower>>();
  * All who follow a task over one client share a follower, and so one channel. It closes when the last one lets go.
  */
 export class TaskFollower {
-  readonly #supabase: AnySupabaseClient;
+  readonly #supabase: Client;
   readonly #id: string;
   readonly #channel: LiveChannel;
   readonly #listeners = new Set<() => void>();
@@ -34,7 +34,7 @@ export class TaskFollower {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** Take hold of the follower of a task; give it back with `release()`. `task` is its row, where it is known. */
-  static hold(supabase: AnySupabaseClient, id: string, task: AgentTask | null = null): TaskFollower {
+  static hold(supabase: Client, id: string, task: AgentTask | null = null): TaskFollower {
     const byId = followers.get(supabase) ?? new Map<string, TaskFollower>();
     followers.set(supabase, byId);
     let follower = byId.get(id);
@@ -47,7 +47,7 @@ export class TaskFollower {
     return follower;
   }
 
-  private constructor(supabase: AnySupabaseClient, id: string, task: AgentTask | null) {
+  private constructor(supabase: Client, id: string, task: AgentTask | null) {
     this.#supabase = supabase;
     this.#id = id;
     this.#state = initialState(task);

@@ -1,5 +1,5 @@
 import { type Change, isWhole, LiveChannel } from './channel.js';
-import { type AnySupabaseClient, clientOf } from './client.js';
+import { type Client, clientOf } from './client.js';
 import { type AgentTaskError, asTaskError } from './errors.js';
 import { tell } from './follower.js';
 import type { ClientOption } from './submit.js';
@@ -30,7 +30,7 @@ export interface RowsState<R> {
 
 /** What a list is made of. */
 export interface RowsSource<R extends Row> {
-  readonly supabase: AnySupabaseClient;
+  readonly supabase: Client;
   readonly table: string;
   readonly limit: number;
   /** Columns that Realtime leaves out of a large change. */

@@ -1,4 +1,4 @@
-import { type AnySupabaseClient, clientOf } from './client.js';
+import { type AnySupabaseClient, type Client, clientOf } from './client.js';
 import { failureOf, TaskNotFound, TaskTimeout } from './errors.js';
 import { TaskFollower, tell } from './follower.js';
 import type { Json, JsonObject } from './json.js';
@@ -197,7 +197,7 @@ function randomId(): string {
 
 /** Follow a task until it ends. */
 function outcome(
-  supabase: AnySupabaseClient,
+  supabase: Client,
   of: AgentTask | string,
   onUpdate: ((task: AgentTask) => void) | undefined,
   { timeoutMs, signal }: WaitOptions,

