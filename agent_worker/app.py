@@ -34,10 +34,12 @@ DATABASE_SECRETS = frozenset(
     {
         *env_names(Settings, "database_url"),
         *env_names(Settings, "supabase_service_key"),
+        *env_names(Settings, "secret_key"),
+        *env_names(Settings, "jwt_secret"),
         "SUPABASE_DB_URL",
     }
 )
-"""Variables that open the database; libpq's own begin with PG."""
+"""Variables that open the database, or the gateway before it; libpq's own begin with PG."""
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "demo": "Watch a small fleet work, from the first row to the last answer.",
             "dev": "Start a database and a worker here, ready to try.",
             "run": "Run workers until they are told to stop.",
+            "gateway": "Serve the API that browsers use in the place of Supabase's.",
         },
         "Tasks": {
             "submit": "Insert a task, and wait for its answer if you like.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, LiteralString, Self, TypeAlias
 
 import psycopg
@@ -154,15 +154,26 @@ class Database:
         database_url: `postgresql://…`, or any libpq connection string.
         max_size: Most pooled connections.
         acquire_timeout_s: Longest wait for a free connection.
+        statement_timeout_s: Longest that one borrower may take.
+        configure: Called with each new connection before anybody borrows it; what it sets up lasts as long as it.
 
     Raises:
         ConfigurationError: `database_url` is malformed.
     """
 
-    def __init__(self, database_url: str, *, max_size: int = 2, acquire_timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        max_size: int = 2,
+        acquire_timeout_s: float = 10.0,
+        statement_timeout_s: float = STATEMENT_TIMEOUT_S,
+        configure: Callable[[Connection], Awaitable[None]] | None = None,
+    ) -> None:
         self.conninfo = complete_conninfo(database_url)
         self.target = describe_target(self.conninfo)
         self._acquire_timeout_s = acquire_timeout_s
+        self._statement_timeout_s = statement_timeout_s
         self._connect_options: dict[str, Any] = {"autocommit": True, "context": _ADAPTERS}
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self.conninfo,
@@ -173,6 +184,7 @@ class Database:
             reconnect_timeout=acquire_timeout_s,
             num_workers=1,
             kwargs=self._connect_options,
+            configure=configure,
             name="agent-worker",
         )
 
@@ -216,7 +228,7 @@ class Database:
         task = asyncio.current_task()
         cancels = task.cancelling() if task else 0
         with translated(self.target):
-            async with self._pool.connection() as conn, asyncio.timeout(STATEMENT_TIMEOUT_S):
+            async with self._pool.connection() as conn, asyncio.timeout(self._statement_timeout_s):
                 # The pool waits by asyncio.wait_for, which may swallow a cancellation before Python 3.12.
                 if task is not None and task.cancelling() > cancels:
                     raise asyncio.CancelledError
