@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tests.gateway.conftest import token
+from tests.gateway.door import token
 from tests.gateway.rest.conftest import Speak
 
 SHOWN = {"prefer": "return=representation"}
