@@ -34,10 +34,12 @@ DATABASE_SECRETS = frozenset(
     {
         *env_names(Settings, "database_url"),
         *env_names(Settings, "supabase_service_key"),
+        *env_names(Settings, "secret_key"),
+        *env_names(Settings, "jwt_secret"),
         "SUPABASE_DB_URL",
     }
 )
-"""Variables that open the database; libpq's own begin with PG."""
+"""Variables that open the database, or the gateway before it; libpq's own begin with PG."""
 
 
 @contextlib.contextmanager
@@ -205,6 +207,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         unknown_kind_grace_s=settings.unknown_kind_grace_s,
         shutdown_grace_s=settings.shutdown_grace_s,
         backoff=Backoff(base_s=settings.backoff_base_s, max_s=settings.backoff_max_s),
+        stream=settings.stream,
     )
 
 
@@ -280,7 +283,7 @@ async def running_worker(
     import structlog
 
     from agent_worker.db.fleet import WorkerIdentity
-    from agent_worker.registry import build_processors, process_builders
+    from agent_worker.registry import build_processors, payload_schemas, process_builders
     from agent_worker.telemetry import Metrics, TelemetryServer
     from agent_worker.worker.worker import Worker
 
@@ -294,6 +297,7 @@ async def running_worker(
         concurrency=settings.concurrency,
         version=__version__,
         lease_s=settings.lease_s,
+        payload_schemas=payload_schemas(processors),
     )
     structlog.contextvars.bind_contextvars(worker=identity.name)
     processes = process_pool(settings, process_builders(processors), worker=identity.name)
@@ -335,7 +339,7 @@ async def run_worker(
     scripts: Sequence[str] = (),
     on_started: Callable[[str], None] = lambda _name: None,
 ) -> None:
-    """Run one worker until SIGTERM or SIGINT; the first drains it, the second stops it at once.
+    """Run one worker until SIGTERM, SIGINT or an operator drains it; a signal after that stops it at once.
 
     Args:
         settings: In force for this process.
@@ -351,7 +355,11 @@ async def run_worker(
     with stop_signals(on_signal):
         async with running_worker(settings, place, scripts=scripts) as worker:
             on_started(worker.identity.name)
-            await stop.wait()
+            told = [asyncio.ensure_future(event.wait()) for event in (stop, worker.drain_asked)]
+            await asyncio.wait(told, return_when=asyncio.FIRST_COMPLETED)
+            for wait in told:
+                wait.cancel()
+            stop.set()
             await worker.drain(stop_now=stop_now)
 
 

@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import json
 import operator
 import pkgutil
 import sys
@@ -19,10 +20,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeAlias, TypeGuard
 
+from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 
 from agent_worker import processors as built_in
 from agent_worker.domain.errors import ConfigurationError
+from agent_worker.domain.json import JsonObject, dump_json
 from agent_worker.domain.processor import PROCESS, THREAD, Processor
 from agent_worker.settings import read
 
@@ -73,6 +76,16 @@ def process_builders(processors: Mapping[str, Processor]) -> dict[str, Callable[
     return {kind: _builder(cls) for kind, cls in asking.items()}
 
 
+def payload_schemas(processors: Mapping[str, Processor]) -> dict[str, JsonObject]:
+    """Return, by kind, the JSON Schema of the request payload of each processor that describes it.
+
+    Raises:
+        ConfigurationError: A `payload_schema` is neither a pydantic model nor a JSON Schema that is a JSON object.
+    """
+    found = {kind: _payload_schema(made) for kind, made in processors.items()}
+    return {kind: schema for kind, schema in found.items() if schema is not None}
+
+
 def build_by_name(module: str, qualname: str, script: str | None) -> Processor:
     """Make a processor from the names of its module and class; `script` is the file of a module that is one.
 
@@ -98,6 +111,24 @@ def settings_class(cls: ProcessorClass) -> type[BaseSettings] | None:
             "annotated with a pydantic-settings class"
         )
     return annotation
+
+
+def _payload_schema(processor: Processor) -> JsonObject | None:
+    declared = getattr(processor, "payload_schema", None)  # an optional attribute of the plug-in contract
+    if declared is None:
+        return None
+    if inspect.isclass(declared) and issubclass(declared, BaseModel):
+        return declared.model_json_schema()
+    try:
+        schema = json.loads(dump_json(declared))
+    except (TypeError, ValueError):
+        schema = None
+    if not isinstance(schema, dict):
+        raise ConfigurationError(
+            f"the payload_schema of {type(processor).__name__} describes nothing · it is a pydantic model, or a JSON Schema "
+            "as a dict"
+        )
+    return schema
 
 
 def _instance(cls: ProcessorClass) -> Processor:

@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         default=30.0, gt=0, le=36_500, description="Days that finished tasks are kept."
     )
 
+    stream: Literal["changes", "broadcast"] = Field(
+        default="changes",
+        description="How streamed text reaches clients: changes (rows of the table) or broadcast (Realtime, then fewer rows).",
+    )
+
     metrics_port: int | None = Field(
         default=None,
         ge=0,
@@ -119,6 +124,65 @@ class Settings(BaseSettings):
         description="Serve /metrics, /healthz and /readyz here; process n of several uses port + n.",
     )
     metrics_host: str = Field(default="127.0.0.1", description="Address the metrics listen on.")
+    gateway_host: str = Field(
+        default="127.0.0.1",
+        description="Address the gateway listens on; beyond this machine it needs both keys and a JWT secret or JWKS URL.",
+    )
+    gateway_port: int = Field(
+        default=54_321, ge=0, le=65_535, description="Port of the gateway; 0: a free one."
+    )
+    gateway_connections: int = Field(
+        default=10, ge=1, le=200, description="Database connections of the gateway for requests."
+    )
+    gateway_auth: bool = Field(
+        default=False,
+        description="Serve auth/v1: sign-in by address without mail, meant for development; `dev` always does.",
+    )
+    publishable_key: SecretStr | None = Field(
+        default=None,
+        description="Key of browsers, sb_publishable_…; unset: made once, in AGENT_WORKER_DATA_DIR.",
+    )
+    secret_key: SecretStr | None = Field(
+        default=None, description="Key of servers, sb_secret_…; unset: made once, in AGENT_WORKER_DATA_DIR."
+    )
+    jwt_secret: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("AGENT_WORKER_JWT_SECRET", "SUPABASE_JWT_SECRET"),
+        description="Secret that HS256 tokens are signed with, 32 bytes or more; unset: made once, unless there is a JWKS URL.",
+    )
+    jwks_url: str | None = Field(
+        default=None,
+        description="Public keys of tokens signed elsewhere: https://PROJECT.supabase.co/auth/v1/.well-known/jwks.json",
+    )
+    jwt_audience: str = Field(
+        default="authenticated",
+        min_length=1,
+        description="What the claim aud of a token must name where it has one.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins of pages that may ask, separated by commas; * for all. Pages of this machine may by default.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names the gateway may be called by besides localhost, separated by commas; empty beyond it: any.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Addresses of proxies whose X-Forwarded-For is believed, separated by commas; * for all.",
+    )
+    rate_per_address: float = Field(
+        default=1000.0,
+        ge=0,
+        le=1_000_000,
+        description="Requests a second from one address, ten times as many at once; 0: no limit.",
+    )
+    rate_per_caller: float = Field(
+        default=1000.0,
+        ge=0,
+        le=1_000_000,
+        description="The same for one user, or one key at one address.",
+    )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error."
     )
@@ -143,10 +207,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _split_kinds(cls, values: dict[str, object]) -> dict[str, object]:
-        kinds = values.get("kinds")
-        if isinstance(kinds, str):
-            values["kinds"] = tuple(kind.strip() for kind in kinds.split(",") if kind.strip())
+    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+        for name in ("kinds", "cors_origins", "allowed_hosts", "trusted_proxies"):
+            text = values.get(name)
+            if isinstance(text, str):
+                values[name] = tuple(item.strip() for item in text.split(",") if item.strip())
         return values
 
     @model_validator(mode="after")

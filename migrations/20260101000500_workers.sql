@@ -13,7 +13,9 @@ create table agent_worker.workers (
   in_flight integer not null default 0,
   started_at timestamptz not null default now(),
   heartbeat_at timestamptz not null default now(),
-  stopped_at timestamptz
+  stopped_at timestamptz,
+  -- Somebody asked it to leave; it hears of it with its next heartbeat.
+  drain_requested_at timestamptz
 ) with (fillfactor = 50);
 
 -- Names are unique among the living, so that a name in a log means one process.
@@ -23,7 +25,9 @@ create unique index workers_name_idx on agent_worker.workers (name) where stoppe
 create table agent_worker.kinds (
   kind text primary key,
   first_seen_at timestamptz not null default now(),
-  last_seen_at timestamptz not null default now()
+  last_seen_at timestamptz not null default now(),
+  -- JSON Schema of request_payload, as the worker that came last describes it; null when it does not.
+  payload_schema jsonb
 );
 
 alter table agent_worker.workers enable row level security;

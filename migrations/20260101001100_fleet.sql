@@ -1,9 +1,10 @@
 -- Workers' lives and the fleet's upkeep. Every function is safe on all workers at once.
 
 -- Enter a worker, or return the name of the living worker that already has its name.
+-- p_payload_schemas: an object of JSON Schemas by kind; kinds that describe no payload are left out.
 create function agent_worker.register_worker(
   p_id uuid, p_name text, p_host text, p_pid integer, p_kinds text[], p_concurrency integer, p_version text,
-  p_lease_s double precision
+  p_lease_s double precision, p_payload_schemas jsonb default '{}'
 ) returns text
 language plpgsql
 set search_path = ''
@@ -17,9 +18,10 @@ begin
   values (p_id, p_name, p_host, p_pid, p_kinds, p_concurrency, p_version, p_lease_s)
   on conflict (id) do update
   set state = 'running', heartbeat_at = now(), stopped_at = null;
-  insert into agent_worker.kinds as k (kind)
-  select unnest(p_kinds)
-  on conflict (kind) do update set last_seen_at = now();
+  insert into agent_worker.kinds as k (kind, payload_schema)
+  select offered.kind, p_payload_schemas -> offered.kind
+  from unnest(p_kinds) as offered (kind)
+  on conflict (kind) do update set last_seen_at = now(), payload_schema = excluded.payload_schema;
   return null;
 exception when unique_violation then
   return (select format('%s (pid %s on %s)', w.name, w.pid, w.host)
@@ -29,24 +31,27 @@ $$;
 
 -- Say that a worker lives, and revive it if it was given up (its tasks are gone by then: fenced, not lost).
 -- A beat that arrives after the worker signed off changes nothing.
--- Returns the held tasks that somebody asked to cancel. Not known means: register again; the row is gone, or another
--- worker took the name of the one that was given up.
+-- Returns the held tasks that somebody asked to cancel, and whether somebody asked the worker to drain. Not known means:
+-- register again; the row is gone, or another worker took the name of the one that was given up.
 -- Index: agent_task_requests_held_idx.
 create function agent_worker.heartbeat(p_worker_id uuid, p_in_flight integer)
-returns table (is_known boolean, cancel_ids uuid[])
+returns table (is_known boolean, cancel_ids uuid[], is_drain_asked boolean)
 language plpgsql
 set search_path = ''
 as $$
+declare
+  asked timestamptz;
 begin
   perform set_config('synchronous_commit', 'off', true);
   update agent_worker.workers w
   set heartbeat_at = now(), in_flight = p_in_flight,
       stopped_at = case when w.state = 'stopped' then w.stopped_at end,
       state = case when w.state = 'lost' then 'running' else w.state end
-  where w.id = p_worker_id;
-  return query select found, agent_worker.cancel_requests(p_worker_id);
+  where w.id = p_worker_id
+  returning w.drain_requested_at into asked;
+  return query select found, agent_worker.cancel_requests(p_worker_id), asked is not null;
 exception when unique_violation then
-  return query select false, '{}'::uuid[];
+  return query select false, '{}'::uuid[], false;
 end
 $$;
 
@@ -314,7 +319,8 @@ begin
 end
 $$;
 
--- Delete tasks that ended more than p_retention_s seconds ago, oldest first, and workers that left as long ago.
+-- Delete tasks that ended more than p_retention_s seconds ago, oldest first, and workers that left as long ago; and where
+-- our bootstrap made Realtime's messages, those that are older than an hour.
 -- Index: agent_task_requests_finished_idx. Locks: rows, SKIP LOCKED.
 create function agent_worker.prune(p_retention_s double precision, p_limit integer) returns integer
 language plpgsql
@@ -336,6 +342,9 @@ begin
   delete from public.agent_task_requests t using old where t.id = old.id;
   get diagnostics pruned = row_count;
   delete from agent_worker.workers w where w.stopped_at < now() - make_interval(secs => p_retention_s);
+  if has_function_privilege(to_regprocedure('realtime.prune_messages(double precision, integer)'), 'execute') then
+    perform realtime.prune_messages(3600, 20000);
+  end if;
   return pruned;
 end
 $$;

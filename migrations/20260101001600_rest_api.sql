@@ -157,14 +157,14 @@ $$;
 
 create function public.agent_worker_register_worker(
   p_id uuid, p_name text, p_host text, p_pid integer, p_kinds text[], p_concurrency integer, p_version text,
-  p_lease_s double precision
+  p_lease_s double precision, p_payload_schemas text
 ) returns json
 language sql
 set search_path = ''
 as $$
   select json_agg(r)
   from agent_worker.register_worker(
-    p_id, p_name, p_host, p_pid, p_kinds, p_concurrency, p_version, p_lease_s
+    p_id, p_name, p_host, p_pid, p_kinds, p_concurrency, p_version, p_lease_s, p_payload_schemas::jsonb
   ) r
 $$;
 
@@ -209,6 +209,28 @@ language sql
 set search_path = ''
 as $$
   select json_agg(r) from agent_worker.expire_questions(p_limit) r
+$$;
+
+create function public.agent_worker_can_broadcast() returns json
+language sql stable
+set search_path = ''
+as $$
+  select json_agg(r) from agent_worker.can_broadcast() r
+$$;
+
+create function public.agent_worker_broadcast_deltas(
+  p_worker_id uuid, p_ids uuid[], p_attempts integer[], p_seqs integer[], p_parts integer[], p_events text[]
+) returns json
+language sql
+set search_path = ''
+as $$
+  select coalesce(json_agg(r), '[]')
+  from (
+    select id
+    from agent_worker.broadcast_deltas(
+      p_worker_id, p_ids, p_attempts, p_seqs, p_parts, p_events::jsonb[]
+    ) as lost (id)
+  ) r
 $$;
 
 create function public.agent_worker_oldest_pending(p_kinds text[]) returns json

@@ -22,6 +22,7 @@ from agent_worker.db.connection import Database
 from agent_worker.embedded import EmbeddedPostgres
 from agent_worker.embedded.places import remove_data
 from agent_worker.testing.postgres import TestDatabases
+from tests.rest.project import StandIn
 
 VARIABLE = "AGENT_WORKER_TEST_DATABASE_URL"
 
@@ -89,6 +90,22 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     """An open pool to this test's database; four connections, so that a test can hold one and ask with another."""
     async with Database(database_url, max_size=4) as opened:
         yield opened
+
+
+@pytest.fixture
+def stand_in(database_url: str) -> Iterator[StandIn]:
+    """A project without Realtime over this test's database."""
+    with StandIn(database_url) as started:
+        yield started
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the processors of worker processes note what they do; the variable LEDGER tells them."""
+    path = tmp_path / "ledger"
+    path.touch()
+    monkeypatch.setenv("LEDGER", str(path))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from agent_worker import app
 from agent_worker.cli.processes import make_supervisor
-from agent_worker.cli.screen import console, show, table
+from agent_worker.cli.screen import console, program_here, show, table
 from agent_worker.cli.session import read_settings
 from agent_worker.cli.timeline import precise
 from agent_worker.client import AsyncClient, TaskFailed
@@ -282,7 +282,8 @@ def _say_goodbye(screen: Console, took_s: float) -> None:
     screen.print()
     screen.print(Text(f"That took {precise(took_s)}, and nothing is left of it. Try next:", style="bold"))
     rows = table("command", "what", header=False)
-    rows.add_row("agent-worker dev", Text("a database and a worker that stay", style="dim"))
-    rows.add_row('agent-worker submit "…" --stream', Text("ask them something", style="dim"))
-    rows.add_row("agent-worker watch", Text("follow the fleet live", style="dim"))
+    program = program_here()
+    rows.add_row(f"{program} dev", Text("a database and a worker that stay", style="dim"))
+    rows.add_row(f'{program} submit "…" --stream', Text("ask them something", style="dim"))
+    rows.add_row(f"{program} watch", Text("follow the fleet live", style="dim"))
     show(Padding(rows, _INDENT))

@@ -22,6 +22,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "demo": "Watch a small fleet work, from the first row to the last answer.",
             "dev": "Start a database and a worker here, ready to try.",
             "run": "Run workers until they are told to stop.",
+            "gateway": "Serve the API that browsers use in the place of Supabase's.",
         },
         "Tasks": {
             "submit": "Insert a task, and wait for its answer if you like.",
@@ -34,6 +35,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "Operate": {
             "status": "Say how the fleet stands, first of all what is wrong.",
+            "workers": "List workers, and have one leave.",
             "check": "Send a task through a live worker and time it.",
             "doctor": "Check what this machine can do, and how to mend what it cannot.",
             "config": "Show every setting, its value and where it comes from.",
@@ -71,6 +73,16 @@ LIMITS_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "set": "Limit how many tasks run at once, or start in a while.",
             "list": "List limits and pauses, and how many tasks each counts now.",
             "remove": "Delete a limit; what it held back starts at once.",
+        }
+    }
+)
+
+
+WORKERS_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "Commands": {
+            "list": "List the workers that live, and those that vanished in the last hour.",
+            "drain": "Have a worker finish what it runs, and leave.",
         }
     }
 )

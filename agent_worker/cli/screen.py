@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from uuid import UUID
 
@@ -16,6 +18,8 @@ from rich.text import Text
 from agent_worker.domain.health import age
 from agent_worker.domain.json import JsonValue
 from agent_worker.domain.task import TaskStatus
+
+_PROGRAM = "agent-worker"
 
 WIDTH = 80
 SHORTEST_ID = 8
@@ -47,6 +51,14 @@ def show(*parts: RenderableType) -> None:
     with screen.capture() as captured:
         screen.print(Group(*parts), crop=False)
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def program_here() -> str:
+    """Return how a person at this terminal calls the program: by name, or by its path while no shell would find it."""
+    if shutil.which(_PROGRAM):
+        return _PROGRAM
+    path = Path(sys.executable).with_name(_PROGRAM)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def print_json(value: JsonValue) -> None:

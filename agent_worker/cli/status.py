@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from agent_worker.cli import workers_list
 from agent_worker.cli.options import AsJson, DatabaseUrl
 from agent_worker.cli.screen import one_line, print_json, short_ids, show, table
 from agent_worker.cli.session import read_settings, with_database
@@ -52,7 +53,7 @@ def _parts(found: FleetStatus, diagnosis: Diagnosis) -> Iterator[RenderableType]
         yield Text()
         yield _stuck(found)
     yield Text()
-    yield _workers(found)
+    yield workers_list.render(found.workers)
 
 
 def _counts(found: FleetStatus) -> RenderableType:
@@ -89,20 +90,4 @@ def _stuck(found: FleetStatus) -> RenderableType:
         holder = one_line(task.worker or "a worker")
         why = f"{holder} is gone" if task.is_orphan else f"past its time limit on {holder}"
         rows.add_row(names[task.id], one_line(task.kind), age(task.running_s), why)
-    return rows
-
-
-def _workers(found: FleetStatus) -> RenderableType:
-    if not found.workers:
-        return Text("no workers", style="dim")
-    rows = table("worker", "state", "slots", "heartbeat", "kinds", right=("slots", "heartbeat"))
-    for worker in found.workers:
-        colour = {"running": "green", "draining": "yellow"}.get(worker.state, "red")
-        rows.add_row(
-            one_line(worker.name),
-            Text(worker.state, style=colour),
-            f"{worker.in_flight}/{worker.concurrency}",
-            f"{age(worker.heartbeat_age_s)} ago",
-            one_line(", ".join(worker.kinds)),
-        )
     return rows

@@ -8,15 +8,19 @@ number of dimensions, flag for nulls, type of the elements, length, lower bound;
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
-from typing import ClassVar
+from collections.abc import Callable
+from typing import TypeVar
 from uuid import UUID
 
 from psycopg import pq
-from psycopg.abc import AdaptContext, Buffer
+from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 
+Element = TypeVar("Element")
+
 _HEADER = struct.Struct("!iiIii")
+_HEADER_OF_NOTHING = struct.Struct("!iiI")
+_SIZE = struct.Struct("!i")
 
 
 class UuidArray(list[UUID]):
@@ -39,72 +43,52 @@ class TextArray(list[str]):
     """A `text[]`."""
 
 
-class _ArrayDumper(Dumper):
-    format = pq.Format.BINARY
-    element_oid: ClassVar[int]
-
-    def dump(self, obj: list[object]) -> Buffer:
-        if not obj:
-            return _HEADER.pack(0, 0, self.element_oid, 0, 0)[:12]
-        return _HEADER.pack(1, 0, self.element_oid, len(obj), 1) + self.elements(obj)
-
-    def elements(self, obj: Iterable[object]) -> bytes:
-        raise NotImplementedError
-
-
-class _UuidArrayDumper(_ArrayDumper):
-    oid = 2951
-    element_oid = 2950
-
-    def elements(self, obj: Iterable[UUID]) -> bytes:  # type: ignore[override]  # registered for this element only
-        return b"".join([b"\0\0\0\x10" + item.bytes for item in obj])
-
-
-class _NumberArrayDumper(_ArrayDumper):
-    code: ClassVar[str]
-    size: ClassVar[int]
-
-    def elements(self, obj: list[float]) -> bytes:  # type: ignore[override]  # registered for this element only
-        return struct.pack("!" + f"i{self.code}" * len(obj), *self._sized(obj))
-
-    def _sized(self, obj: list[float]) -> Iterator[float]:
-        for item in obj:
-            yield self.size
-            yield item
-
-
-class _IntArrayDumper(_NumberArrayDumper):
-    oid, element_oid, code, size = 1007, 23, "i", 4
-
-
-class _BigintArrayDumper(_NumberArrayDumper):
-    oid, element_oid, code, size = 1016, 20, "q", 8
-
-
-class _DoubleArrayDumper(_NumberArrayDumper):
-    oid, element_oid, code, size = 1022, 701, "d", 8
-
-
-class _TextArrayDumper(_ArrayDumper):
-    oid = 1009
-    element_oid = 25
-
-    def elements(self, obj: Iterable[str]) -> bytes:  # type: ignore[override]  # registered for this element only
-        pack = struct.Struct("!i").pack
-        encoded = [item.encode() for item in obj]
-        return b"".join([part for item in encoded for part in (pack(len(item)), item)])
-
-
-_DUMPERS: dict[type[list[object]], type[_ArrayDumper]] = {
-    UuidArray: _UuidArrayDumper,  # type: ignore[dict-item]  # lists are invariant
-    IntArray: _IntArrayDumper,  # type: ignore[dict-item]
-    BigintArray: _BigintArrayDumper,  # type: ignore[dict-item]
-    DoubleArray: _DoubleArrayDumper,  # type: ignore[dict-item]
-    TextArray: _TextArrayDumper,  # type: ignore[dict-item]
-}
-
-
 def register(context: AdaptContext) -> None:
     """Teach a connection these lists."""
-    for cls, dumper in _DUMPERS.items():
+    # The numbers are those of pg_type: of the array, and of its elements.
+    dumpers: dict[type, type[Dumper]] = {
+        UuidArray: _dumper(2951, 2950, _pack_uuids),
+        IntArray: _dumper(1007, 23, _pack_numbers("i", 4)),
+        BigintArray: _dumper(1016, 20, _pack_numbers("q", 8)),
+        DoubleArray: _dumper(1022, 701, _pack_numbers("d", 8)),
+        TextArray: _dumper(1009, 25, _pack_texts),
+    }
+    for cls, dumper in dumpers.items():
         context.adapters.register_dumper(cls, dumper)
+
+
+def _dumper(array_oid: int, element_oid: int, pack: Callable[[list[Element]], bytes]) -> type[Dumper]:
+    """Return a dumper for lists whose elements, of which there is at least one, `pack` turns into sizes and bytes."""
+
+    class ArrayDumper(Dumper):
+        oid = array_oid
+        format = pq.Format.BINARY
+
+        def dump(self, obj: list[Element]) -> bytes:
+            if not obj:
+                return _HEADER_OF_NOTHING.pack(0, 0, element_oid)
+            return _HEADER.pack(1, 0, element_oid, len(obj), 1) + pack(obj)
+
+    return ArrayDumper
+
+
+def _pack_uuids(items: list[UUID]) -> bytes:
+    size = _SIZE.pack(16)
+    return size + size.join([item.bytes for item in items])
+
+
+def _pack_numbers(code: str, size: int) -> Callable[[list[float]], bytes]:
+    """Return the function for numbers of `size` bytes, which `struct` knows as `code`."""
+
+    def pack(items: list[float]) -> bytes:
+        # One call of struct for the whole list takes half the time of one for each number.
+        sizes_and_items: list[float] = [size] * (2 * len(items))
+        sizes_and_items[1::2] = items
+        return struct.pack("!" + f"i{code}" * len(items), *sizes_and_items)
+
+    return pack
+
+
+def _pack_texts(items: list[str]) -> bytes:
+    pack_size = _SIZE.pack
+    return b"".join([pack_size(len(encoded)) + encoded for encoded in [item.encode() for item in items]])

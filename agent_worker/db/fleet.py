@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from agent_worker.db.arrays import TextArray
 from agent_worker.db.transport import Transport
 from agent_worker.domain.errors import ConfigurationError
+from agent_worker.domain.json import JsonObject, dump_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerIdentity:
-    """What a worker tells about itself when it enters the fleet."""
+    """What a worker tells about itself when it enters the fleet.
+
+    Attributes:
+        payload_schemas: JSON Schemas of the request payload, of those kinds that describe theirs.
+    """
 
     id: UUID
     name: str
@@ -23,6 +28,22 @@ class WorkerIdentity:
     concurrency: int
     version: str
     lease_s: float
+    payload_schemas: Mapping[str, JsonObject] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a worker is told when it says that it lives.
+
+    Attributes:
+        is_known: Whether the fleet knows it; else it has to register again.
+        cancel_ids: Held tasks that somebody asked to cancel.
+        is_drain_asked: Whether somebody asked it to leave.
+    """
+
+    is_known: bool
+    cancel_ids: Sequence[UUID] = ()
+    is_drain_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +94,7 @@ class Fleet:
             "concurrency": worker.concurrency,
             "version": worker.version,
             "lease_s": worker.lease_s,
+            "payload_schemas": dump_json(dict(worker.payload_schemas)),
         }
         ((holder,),) = await self._transport.call("register_worker", params)
         if holder is not None:
@@ -84,6 +106,11 @@ class Fleet:
     async def sign_off(self, worker_id: UUID, state: str) -> None:
         """Say that a worker is `draining` or `stopped`."""
         await self._transport.call("sign_off", {"worker_id": worker_id, "state": state})
+
+    async def can_broadcast(self) -> bool:
+        """Whether streamed text can go by Realtime Broadcast here."""
+        ((can_broadcast,),) = await self._transport.call("can_broadcast", {})
+        return bool(can_broadcast)
 
     async def rescue(self, *, limit: int) -> RescueResult:
         """Take tasks back from dead workers; see the SQL function for who counts as dead."""

@@ -76,5 +76,5 @@ class Limits:
         Raises:
             LimitNotFound: The kind is not paused.
         """
-        if await self._db.fetch_value(sql("resume_kind"), {"kind": kind}) is None:
+        if not await self._db.fetch_value(sql("resume_kind"), {"kind": kind}):
             raise LimitNotFound(f"the kind {kind} is not paused · `agent-worker limits list` shows what is")

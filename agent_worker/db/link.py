@@ -10,23 +10,24 @@ from typing import Protocol
 from uuid import UUID
 
 from agent_worker.db.connection import Database
+from agent_worker.db.fleet import Beat
 from agent_worker.db.listen import Listener
 from agent_worker.db.pulse import PostgresPulse
 from agent_worker.db.transport import Transport
 
 CHANNEL = "agent_worker"
 """Says `task KIND` (new tasks have come), `watch WORKER` (which looks out for new tasks no longer), `look` (limits changed),
-`cancel UUID` and `schedule`."""
+`cancel UUID`, `drain WORKER` and `schedule`."""
 
 
 class Pulse(Protocol):
     """Says that one worker lives; blocking, for use from a thread, and with a connection of its own."""
 
-    def beat(self, in_flight: int) -> tuple[bool, list[UUID]]:
+    def beat(self, in_flight: int) -> Beat:
         """Say that the worker lives.
 
         Returns:
-            Whether the fleet knows the worker, and the held tasks that somebody asked to cancel.
+            What the worker should know.
 
         Raises:
             AgentWorkerError: The beat did not arrive; the next one connects anew.

@@ -182,7 +182,7 @@ async def _bootstrap(conn: Connection, target: str) -> bool:
             return False
     advice = (
         "run `agent-worker migrate` once as a superuser, "
-        f"or have one run: psql -f {bootstrap_file()} (the roles anon, authenticated and service_role, the schema auth)"
+        f"or have one run: psql -f {bootstrap_file()} (the roles anon, authenticated, service_role and authenticator, the schema auth)"
     )
     with _explained("what Supabase has and this server lacks", target, advice):
         async with _exclusive(conn):

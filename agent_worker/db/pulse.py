@@ -14,6 +14,7 @@ from agent_worker.db.connection import (
     translated,
     with_role,
 )
+from agent_worker.db.fleet import Beat
 from agent_worker.db.queries import sql
 
 
@@ -26,11 +27,11 @@ class PostgresPulse:
         self._worker_id = worker_id
         self._conn: psycopg.Connection[tuple[Any, ...]] | None = None
 
-    def beat(self, in_flight: int) -> tuple[bool, list[UUID]]:
+    def beat(self, in_flight: int) -> Beat:
         """Say that the worker lives.
 
         Returns:
-            Whether the fleet knows the worker, and the held tasks that somebody asked to cancel.
+            What the worker should know.
 
         Raises:
             DatabaseUnavailable: The beat did not arrive; the next one connects anew.
@@ -44,9 +45,7 @@ class PostgresPulse:
             except psycopg.Error:
                 self.close()
                 raise
-        if row is None:
-            return False, []
-        return row[0], row[1]
+        return Beat(*row) if row is not None else Beat(is_known=False)
 
     def close(self) -> None:
         """Disconnect; twice is fine."""

@@ -26,6 +26,21 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Delta:
+    """Text to broadcast before its row is written.
+
+    Attributes:
+        seq: The number that the row will have.
+        part: Which piece of the row this is, from 0.
+    """
+
+    lease: Lease
+    seq: int
+    part: int
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
 class Final:
     """A final outcome to write; `response` is JSON text."""
 
@@ -63,8 +78,9 @@ class Claimed(list[Task]):
 
 @dataclass(slots=True)
 class Batch:
-    """Writes that commit together. Within a task the order is: events, checkpoints, children, progress, outcome."""
+    """Writes that commit together. Within a task the order is: deltas, events, checkpoints, children, progress, outcome."""
 
+    deltas: list[Delta] = field(default_factory=list)
     events: list[Said] = field(default_factory=list)
     checkpoints: list[tuple[Lease, Checkpoint]] = field(default_factory=list)
     children: list[Spawned] = field(default_factory=list)
@@ -77,6 +93,7 @@ class Batch:
     def leases(self) -> set[Lease]:
         """Every lease that something in here names."""
         return {
+            *(delta.lease for delta in self.deltas),
             *(said.lease for said in self.events),
             *(lease for lease, _ in self.checkpoints),
             *(child.lease for child in self.children),
@@ -90,6 +107,7 @@ class Batch:
     def only(self, lease: Lease) -> Batch:
         """Return the part that belongs to one lease."""
         return Batch(
+            deltas=[delta for delta in self.deltas if delta.lease == lease],
             events=[said for said in self.events if said.lease == lease],
             checkpoints=[item for item in self.checkpoints if item[0] == lease],
             children=[child for child in self.children if child.lease == lease],
@@ -104,12 +122,13 @@ class Batch:
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
         outcomes = self.finals or self.retries or self.releases or self.parks
-        return not (outcomes or self.events or self.checkpoints or self.children or self.progress)
+        said = self.deltas or self.events
+        return not (outcomes or said or self.checkpoints or self.children or self.progress)
 
     @property
     def is_one_statement(self) -> bool:
         """Whether only one kind of batched outcome is in it, so that no transaction is needed around it."""
-        groups = (self.events, self.progress, self.finals, self.retries, self.releases)
+        groups = (self.deltas, self.events, self.progress, self.finals, self.retries, self.releases)
         singles = self.checkpoints or self.children or self.parks
         return not singles and sum(bool(group) for group in groups) == 1
 
@@ -159,6 +178,16 @@ class Queue:
 
     async def _write(self, calls: Transport, batch: Batch) -> set[Lease]:
         lost: set[Lease] = set()
+        if batch.deltas:
+            deltas = sorted(batch.deltas, key=lambda delta: delta.lease.task_id)
+            lost |= await self._fenced(
+                calls,
+                "broadcast_deltas",
+                [delta.lease for delta in deltas],
+                seqs=IntArray(delta.seq for delta in deltas),
+                parts=IntArray(delta.part for delta in deltas),
+                events=TextArray(_wire(delta.events) for delta in deltas),
+            )
         if batch.events:
             events = sorted(batch.events, key=lambda said: said.lease.task_id)
             lost |= await self._fenced(
@@ -253,6 +282,10 @@ class Queue:
             "cancel_requests", {"worker_id": self.worker_id, "ids": UuidArray(task_ids)}
         )
         return list(ids)
+
+
+def _wire(events: Sequence[Event]) -> str:
+    return dump_json([{"type": event.type, "data": event.data} for event in events])
 
 
 def _final_by_task(final: Final) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from agent_worker.db.connection import Database
 from agent_worker.db.queries import sql
-from agent_worker.domain.health import FleetStatus, QueuedKind, Recent, StuckTask, WorkerRow
+from agent_worker.db.workers import Workers
+from agent_worker.domain.health import FleetStatus, QueuedKind, Recent, StuckTask
 
 OVERDUE_GRACE_S = 30.0
 """A worker needs a moment to stop a task whose time is up; past this one, it cannot."""
@@ -33,7 +32,7 @@ class Report:
         ((waiting, processing, orphaned, overdue),) = await self._db.fetch_all(sql("status_held"), held)
         stuck = await self._db.fetch_all(sql("status_stuck"), held) if orphaned or overdue else []
         (recent,) = await self._db.fetch_all(sql("status_recent"), {"look_back": self._look_back})
-        workers = await self._db.fetch_all(sql("status_workers"))
+        workers = await Workers(self._db).all()
         return FleetStatus(
             queued=tuple(QueuedKind(*row) for row in queued),
             scheduled=scheduled,
@@ -45,22 +44,5 @@ class Report:
             overdue=overdue,
             stuck=tuple(StuckTask(*row) for row in stuck),
             recent=Recent(*recent),
-            workers=tuple(_worker(row) for row in workers),
+            workers=tuple(workers),
         )
-
-
-def _worker(row: tuple[Any, ...]) -> WorkerRow:
-    return WorkerRow(
-        id=row[0],
-        name=row[1],
-        host=row[2],
-        pid=row[3],
-        kinds=tuple(row[4]),
-        concurrency=row[5],
-        in_flight=row[6],
-        state=row[7],
-        version=row[8],
-        lease_s=row[9],
-        heartbeat_age_s=row[10],
-        started_at=row[11],
-    )

@@ -7,6 +7,7 @@ from uuid import UUID
 import httpx
 from supabase import Client, ClientOptions, create_client
 
+from agent_worker.db.fleet import Beat
 from agent_worker.db.project import Project
 from agent_worker.db.rest import arguments, rows, rpc_name
 from agent_worker.db.rest_errors import Answered, explained
@@ -35,7 +36,7 @@ class RestPulse:
         self._http = httpx.Client(timeout=TIMEOUTS, event_hooks={"response": [_refuse]})
         self._client: Client | None = None
 
-    def beat(self, in_flight: int) -> tuple[bool, list[UUID]]:
+    def beat(self, in_flight: int) -> Beat:
         """Say that the worker lives; see `Pulse`, and `explained` for the errors."""
         if self._client is None:
             options = ClientOptions(httpx_client=self._http, auto_refresh_token=False, persist_session=False)
@@ -43,8 +44,8 @@ class RestPulse:
         params = {"worker_id": self._worker_id, "in_flight": in_flight}
         with explained(self._project):
             reply = self._client.rpc(rpc_name("heartbeat"), arguments(params)).execute()
-        ((is_known, cancel_ids),) = rows(self._project, reply.data)
-        return is_known, cancel_ids
+        (row,) = rows(self._project, reply.data)
+        return Beat(*row)
 
     def close(self) -> None:
         """Close all connections; twice is fine."""

@@ -7,6 +7,7 @@ AgentWorkerError
 │   ├── InvalidSchedule    the cron expression or the time zone means nothing
 │   └── DuplicateSchedule  a schedule has this name
 ├── ScheduleNotFound       no schedule has this name
+├── WorkerNotFound         no living worker has this name
 ├── TaskNotFound           no such task or question, or a shortened id that fits several
 ├── QuestionClosed         the question was answered, withdrawn, or is out of time
 ├── TaskFailed             the awaited task ended without an answer: `code`, `retryable`, `result`
@@ -63,6 +64,10 @@ class LimitRefused(AgentWorkerError):
 
 class LimitNotFound(AgentWorkerError):
     """There is no such limit, or the kind is not paused."""
+
+
+class WorkerNotFound(AgentWorkerError):
+    """No living worker has this name."""
 
 
 class TaskNotFound(AgentWorkerError):

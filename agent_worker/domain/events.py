@@ -168,6 +168,11 @@ class DeltaBuffer:
         self._size += len(delta.encode("utf-8", "surrogatepass"))
         return due + self.take() if self._size >= self._max_bytes else due
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held."""
+        return not self._parts
+
     def take(self) -> list[Event]:
         """Return what is held as one event, or nothing."""
         if not self._parts:

@@ -14,8 +14,9 @@ class Shout:
 
 A plain `def process(self, task, ctx)` works too: it runs in a thread and gets a `SyncTaskContext`, the same
 methods without `await`. Optional class attributes: `timeout_s`, the limit of one attempt in seconds when the task
-names none; and for a plain `def`, `runs_in`: "thread" (when left out) or "process", which can be killed. A class whose `__init__` takes one pydantic-settings class gets an instance of it, read from the
-environment.
+names none; `payload_schema`, a pydantic model or a JSON Schema of the request payload, of which the dashboard makes a
+form; and for a plain `def`, `runs_in`: "thread" (when left out) or "process", which can be killed. A class whose
+`__init__` takes one pydantic-settings class gets an instance of it, read from the environment.
 """
 
 from __future__ import annotations

@@ -10,11 +10,12 @@ The idea is that of durable execution engines (DBOS, Temporal's history replay),
 from __future__ import annotations
 
 import enum
+import json
 from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
-from agent_worker.domain.errors import ProcessorError
-from agent_worker.domain.json import JsonObject, JsonValue
+from agent_worker.domain.errors import ProcessorError, Unstorable
+from agent_worker.domain.json import JsonObject, JsonValue, dump_json
 
 
 class Call(enum.StrEnum):
@@ -90,6 +91,19 @@ def recall(known: dict[str, Checkpoint], key: str, call: Call) -> Checkpoint | N
     if checkpoint is not None and checkpoint.call is not call:
         raise KeyReused(key, first=checkpoint.call, now=call)
     return checkpoint
+
+
+def as_stored(key: str, value: JsonValue) -> JsonValue:
+    """Return what is put under `key` as every later attempt will read it: having gone through JSON.
+
+    Raises:
+        Unstorable: The value has no JSON form.
+    """
+    try:
+        stored: JsonValue = json.loads(dump_json(value))
+    except (ValueError, TypeError) as exc:
+        raise Unstorable(f"the result of {key!r} ({exc})") from exc
+    return stored
 
 
 def child_id(parent_id: UUID, key: str) -> UUID:

@@ -60,10 +60,41 @@ class ChatSettings(BaseSettings):
     )
 
 
+class _Strict(BaseModel):
+    """Takes JSON types as they are: `"007"` never becomes a number, nor 7 a text."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class MessagePayload(_Strict):
+    """One turn of the conversation."""
+
+    role: Role
+    content: str
+
+
+class ChatPayload(_Strict):
+    """The request of a chat task; exactly one of prompt and messages is given."""
+
+    prompt: Annotated[str, Field(min_length=1)] | None = Field(default=None, description="What to answer.")
+    messages: Annotated[list[MessagePayload], Field(min_length=1)] | None = Field(
+        default=None, description="A conversation, instead of a prompt."
+    )
+    system: str | None = Field(default=None, description="What the model should be and do.")
+    context: pydantic.JsonValue = Field(default=None, description="Facts for this question, any JSON.")
+    model: str | None = Field(default=None, description="provider/model; the fleet's default if left out.")
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    response_format: dict[str, pydantic.JsonValue] | None = Field(
+        default=None, description="JSON Schema that the answer follows."
+    )
+
+
 class Chat:
     """Answer a prompt or a conversation with a model."""
 
     kind = "chat"
+    payload_schema = ChatPayload
 
     def __init__(self, settings: ChatSettings) -> None:
         self.timeout_s = settings.timeout_s
@@ -98,32 +129,6 @@ class Chat:
             max_tokens=asked.max_tokens or self._settings.max_tokens,
             json_schema=None if schema is None else schema.json_schema,
         )
-
-
-class _Strict(BaseModel):
-    """Takes JSON types as they are: `"007"` never becomes a number, nor 7 a text."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
-
-
-class MessagePayload(_Strict):
-    """One turn of the conversation."""
-
-    role: Role
-    content: str
-
-
-class ChatPayload(_Strict):
-    """The request of a chat task; exactly one of prompt and messages is given."""
-
-    prompt: Annotated[str, Field(min_length=1)] | None = None
-    messages: Annotated[list[MessagePayload], Field(min_length=1)] | None = None
-    system: str | None = None
-    context: pydantic.JsonValue = None
-    model: str | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    response_format: dict[str, pydantic.JsonValue] | None = None
 
 
 def _parse(payload: JsonObject) -> ChatPayload:

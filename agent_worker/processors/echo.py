@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from agent_worker.domain.errors import InvalidPayload
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.processor import TaskContext
@@ -12,6 +14,11 @@ class Echo:
     """Answer `{"prompt": str}` with `{"answer": prompt}`, without a model and without events."""
 
     kind = "echo"
+    payload_schema: ClassVar[JsonObject] = {
+        "type": "object",
+        "properties": {"prompt": {"type": "string", "description": "What to say back."}},
+        "required": ["prompt"],
+    }
 
     async def process(self, task: Task, ctx: TaskContext) -> JsonObject:  # noqa: ARG002 - the protocol's
         """Return the prompt.

@@ -31,6 +31,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tasks_parked": ("Attempts ended to wait for an answer.", ("kind",)),
     "tasks_fenced": ("Outcomes dropped because the task had moved on.", ("kind",)),
     "tasks_rescued": ("Tasks taken back from dead workers.", ("outcome",)),
+    "gateway_answers": ("Requests and sockets answered by the gateway.", ("area", "status")),
     "provider_pauses": ("Times an overloaded model was left alone for a while.", ("provider",)),
 }
 """Names without the prefix `agent_worker_` and the suffix `_total`, with help text and labels."""
@@ -112,6 +113,10 @@ class Metrics(Collector):
     def provider_paused(self, provider: str) -> None:
         """Count that a model of this provider is paused."""
         self._counts["provider_pauses", provider] += 1
+
+    def answered(self, area: str, status: int) -> None:
+        """Count an answer of the gateway; a socket that was opened counts as 101."""
+        self._counts["gateway_answers", area, str(status)] += 1
 
     def count(self, name: str, *labels: str) -> int:
         """Return a counter's value; labels in the order of `COUNTERS`."""

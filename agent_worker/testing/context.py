@@ -12,7 +12,6 @@ the context of the next attempt, which remembers steps, children and notes.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,7 +26,16 @@ from agent_worker.domain.errors import LeaseLost, ProcessorError
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
 from agent_worker.domain.processor import Value
-from agent_worker.domain.replay import Call, Checkpoint, Parked, Question, child_id, idempotency_key, recall
+from agent_worker.domain.replay import (
+    Call,
+    Checkpoint,
+    Parked,
+    Question,
+    as_stored,
+    child_id,
+    idempotency_key,
+    recall,
+)
 from agent_worker.domain.task import Resume, Task
 from agent_worker.llm.echo import EchoChat
 from agent_worker.telemetry import task_logger
@@ -262,9 +270,14 @@ class FakeContext:
         return recall(self._known, key, call)
 
     def remember(self, checkpoint: Checkpoint) -> JsonValue:
-        """Keep a checkpoint and return its value, having gone through JSON as in the database."""
+        """Keep a checkpoint and return its value as every later attempt will read it.
+
+        Raises:
+            LeaseLost: `lose_lease` was called.
+            Unstorable: The value has no JSON form.
+        """
         self._check_lease()
-        value: JsonValue = json.loads(dump_json(checkpoint.value))
+        value = as_stored(checkpoint.key, checkpoint.value)
         self._known[checkpoint.key] = replace(checkpoint, value=value)
         return value
 

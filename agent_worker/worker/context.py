@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
-import json
-import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from uuid import UUID
@@ -14,13 +12,13 @@ from uuid import UUID
 from agent_worker.db.queue import Spawned
 from agent_worker.domain import events as ev
 from agent_worker.domain.chat import ChatModel
-from agent_worker.domain.errors import LeaseLost, ProcessorError, Unstorable
+from agent_worker.domain.errors import LeaseLost, ProcessorError
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
 from agent_worker.domain.processor import Value
-from agent_worker.domain.replay import Call, Checkpoint, Parked, Question, child_id, idempotency_key, recall
+from agent_worker.domain.replay import Call, Checkpoint, Parked, Question, as_stored, child_id, recall
 from agent_worker.domain.task import Lease, Resume, Task
-from agent_worker.telemetry import task_logger
+from agent_worker.worker.attempt import AttemptFacts
 from agent_worker.worker.recorder import Recorder
 
 _step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agent_worker_step", default=None)
@@ -32,7 +30,7 @@ APPROVAL_FORM: JsonObject = {
 }
 
 
-class LiveContext:
+class LiveContext(AttemptFacts):
     """One attempt's `TaskContext`.
 
     Args:
@@ -56,12 +54,11 @@ class LiveContext:
         last_seq: int,
         deadline: float,
     ) -> None:
-        self._task = task
+        super().__init__(task, deadline)
         self._lease = lease
         self._recorder = recorder
         self._models = models
         self._known = known
-        self._deadline = deadline
         self._spawned = 0
         self._texts = 0
         self._open_text: tuple[str, str | None] | None = None
@@ -72,24 +69,9 @@ class LiveContext:
             self._say_attempt_start()
 
     @property
-    def resume(self) -> Resume:
-        """Why this attempt runs."""
-        return self._task.resume
-
-    @property
     def cancelled(self) -> bool:
         """Whether the task should stop."""
         return not self._is_open or time.monotonic() >= self._deadline
-
-    @property
-    def deadline(self) -> float:
-        """When the attempt times out, on the clock of `time.monotonic()`."""
-        return self._deadline
-
-    @property
-    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A standard logger whose records carry task_id, kind and attempt."""
-        return task_logger(self._task)
 
     @property
     def checkpoint(self) -> LiveContext._Notes:
@@ -179,10 +161,6 @@ class LiveContext:
         """Store a step's result and return it as every later attempt will read it."""
         self._end_text()
         return await self._remember(Checkpoint(key, Call.STEP, value))
-
-    def idempotency_key(self, key: str) -> str:
-        """Return `task:key`, the same for every run of the step."""
-        return idempotency_key(self._task.id, key)
 
     # Children and questions
 
@@ -341,12 +319,9 @@ class LiveContext:
         self._last_type = ev.TEXT_END
 
     async def _remember(self, checkpoint: Checkpoint) -> JsonValue:
-        """Store a checkpoint and return its value as every later attempt will read it: having gone through JSON."""
+        """Store a checkpoint and return its value as every later attempt will read it."""
         self._check_open()
-        try:
-            value: JsonValue = json.loads(dump_json(checkpoint.value))
-        except (ValueError, TypeError) as exc:
-            raise Unstorable(f"the result of {checkpoint.key!r} ({exc})") from exc
+        value = as_stored(checkpoint.key, checkpoint.value)
         await self._recorder.checkpoint(self._lease, checkpoint)
         self._known[checkpoint.key] = dataclasses.replace(checkpoint, value=value)
         return value

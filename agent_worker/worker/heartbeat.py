@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import structlog
@@ -28,6 +28,7 @@ class Heartbeat:
         in_flight: How many attempts run, for `status`.
         on_cancel: Called in the heartbeat's thread with the held tasks that somebody asked to cancel.
         on_unknown: Called in the heartbeat's thread when the worker's row is gone, so that it registers again.
+        on_drain: Called in the heartbeat's thread, at each beat, when somebody asked the worker to leave.
     """
 
     def __init__(
@@ -36,14 +37,16 @@ class Heartbeat:
         *,
         interval_s: float,
         in_flight: Callable[[], int],
-        on_cancel: Callable[[list[UUID]], None],
+        on_cancel: Callable[[Sequence[UUID]], None],
         on_unknown: Callable[[], None],
+        on_drain: Callable[[], None],
     ) -> None:
         self._pulse = pulse
         self._interval_s = interval_s
         self._in_flight = in_flight
         self._on_cancel = on_cancel
         self._on_unknown = on_unknown
+        self._on_drain = on_drain
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._last_success = time.monotonic()
@@ -84,7 +87,7 @@ class Heartbeat:
 
     def _beat(self) -> bool:
         try:
-            is_known, cancel_ids = self._pulse.beat(self._in_flight())
+            beat = self._pulse.beat(self._in_flight())
         except AgentWorkerError as exc:
             if not self._has_failed:
                 logger.warning("heartbeat.failed", error=str(exc), age_s=round(self.age_s, 1))
@@ -95,8 +98,10 @@ class Heartbeat:
         self._has_failed = False
         self._last_success = time.monotonic()
         self._steady_since = self._steady_since or self._last_success
-        if not is_known:
+        if not beat.is_known:
             self._on_unknown()
-        if cancel_ids:
-            self._on_cancel(cancel_ids)
+        if beat.cancel_ids:
+            self._on_cancel(beat.cancel_ids)
+        if beat.is_drain_asked:
+            self._on_drain()
         return True

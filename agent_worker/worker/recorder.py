@@ -1,7 +1,8 @@
 """Write what tasks say and how they end: many at once, in order, fenced, and kept while the database is away.
 
 Writes gather while the one before is under way and then commit together, so that a busy worker pays one commit for
-many tasks and an idle one waits for nobody. Streamed text and progress wait up to 50 ms for company.
+many tasks and an idle one waits for nobody. Streamed text and progress wait up to 50 ms for company; see
+`agent_worker.worker.streams` for what of the text is written when.
 
 When the database is away the same batch is sent until it is written; events are numbered and outcomes are
 recognised, so sending twice writes once. What gathers meanwhile is bounded: `room()` holds tasks back.
@@ -14,14 +15,15 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import math
 import random
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import structlog
 
-from agent_worker.db.queue import Batch, Final, Queue, Said, Spawned
+from agent_worker.db.queue import Batch, Final, Queue, Spawned
 from agent_worker.domain.errors import (
     ConfigurationError,
     DatabaseUnavailable,
@@ -30,17 +32,15 @@ from agent_worker.domain.errors import (
     Unstorable,
     ValueRefused,
 )
-from agent_worker.domain.events import DeltaBuffer, Event, with_step
+from agent_worker.domain.events import Event, with_step
 from agent_worker.domain.json import JsonObject, dump_json
 from agent_worker.domain.outcome import Cancel, Completed, Failed, Outcome, Park, Release, Retry
 from agent_worker.domain.replay import Checkpoint
 from agent_worker.domain.task import Lease, TaskStatus
 from agent_worker.worker.loop import Loop
+from agent_worker.worker.streams import SOFT_DELAY_S, Stream
 
 logger = structlog.get_logger(__name__)
-
-SOFT_DELAY_S = 0.05
-"""Longest that streamed text waits for company."""
 
 MAX_BUFFERED_EVENTS = 10_000
 """Events held while the database is away or slow; then tasks that speak have to wait."""
@@ -57,39 +57,30 @@ class Fate(enum.Enum):
 Done: TypeAlias = "Callable[[Fate | Unstorable], None]"
 
 
-@dataclass(slots=True)
-class _Stream:
-    """What one held task has said since the last write."""
-
-    last_seq: int
-    events: list[Event] = field(default_factory=list)
-    text: DeltaBuffer = field(default_factory=DeltaBuffer)
-
-    def take(self, lease: Lease) -> list[Said]:
-        events = self.events + self.text.take()
-        self.events = []
-        first = self.last_seq + 1
-        self.last_seq += len(events)
-        return [Said(lease, first + n, event) for n, event in enumerate(events)]
-
-
 class Recorder(Loop[int]):
     """The worker's one writer; a round writes one batch.
 
     Args:
         queue: Where tasks live.
+        stream: Makes the stream of an attempt, of the number of its task's last event so far.
         on_lost: Called with each lease that turned out to be lost, so that its attempt can be stopped.
         on_delayed: Called when tasks were put back for later.
     """
 
     def __init__(
-        self, queue: Queue, *, on_lost: Callable[[Lease], None], on_delayed: Callable[[], None]
+        self,
+        queue: Queue,
+        *,
+        stream: Callable[[int], Stream],
+        on_lost: Callable[[Lease], None],
+        on_delayed: Callable[[], None],
     ) -> None:
         super().__init__(interval_s=0.0)
         self._queue = queue
+        self._stream = stream
         self._on_lost = on_lost
         self._on_delayed = on_delayed
-        self._streams: dict[Lease, _Stream] = {}
+        self._streams: dict[Lease, Stream] = {}
         self._spoken: set[Lease] = set()
         self._batch = Batch()
         self._waiters: list[tuple[Lease, Done]] = []
@@ -98,6 +89,7 @@ class Recorder(Loop[int]):
         self._has_room.set()
         self._buffered = 0
         self._soft_timer: asyncio.TimerHandle | None = None
+        self._is_flushing = False
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -117,6 +109,7 @@ class Recorder(Loop[int]):
 
     async def flush(self, timeout_s: float) -> bool:
         """Write what is left; false when that takes longer than `timeout_s` seconds."""
+        self._is_flushing = True
         try:
             async with asyncio.timeout(timeout_s):
                 while self._has_work():
@@ -125,6 +118,8 @@ class Recorder(Loop[int]):
         except TimeoutError:
             logger.warning("recorder.gave_up", leases=len(self._batch.leases()), after_s=timeout_s)
             return False
+        finally:
+            self._is_flushing = False
         return True
 
     async def stop(self) -> None:
@@ -141,7 +136,7 @@ class Recorder(Loop[int]):
 
     def open(self, lease: Lease, last_seq: int) -> None:
         """Begin the stream of an attempt whose task's last event so far is `last_seq`; before it says the first thing."""
-        self._streams[lease] = _Stream(last_seq)
+        self._streams[lease] = self._stream(last_seq)
 
     def close(self, lease: Lease) -> None:
         """Forget an attempt's stream; what it said and is not yet written is dropped."""
@@ -150,21 +145,16 @@ class Recorder(Loop[int]):
 
     def emit(self, lease: Lease, event: Event, step: str | None = None) -> None:
         """Add an event to the stream."""
-        stream = self._streams[lease]
-        stream.events += stream.text.take()
-        stream.events.append(with_step(event, step))
-        self._note(lease)
+        self._note(lease, self._streams[lease].emit(with_step(event, step)))
 
     def emit_text(self, lease: Lease, text_id: str, delta: str, step: str | None = None) -> None:
         """Add text to the stream; neighbouring pieces become one event."""
-        stream = self._streams[lease]
-        stream.events += stream.text.add(text_id, delta, step)
-        self._note(lease)
+        self._note(lease, self._streams[lease].emit_text(text_id, delta, step))
 
     def progress(self, lease: Lease, value: JsonObject) -> None:
         """Show the newest progress."""
         self._batch.progress[lease] = value
-        self._soon()
+        self._soon(SOFT_DELAY_S)
 
     async def room(self) -> None:
         """Wait while too much is unwritten."""
@@ -217,7 +207,8 @@ class Recorder(Loop[int]):
                 self._batch.releases.append((lease, delay_s))
         if (stream := self._streams.pop(lease, None)) is not None:
             self._spoken.discard(lease)
-            self._batch.events += stream.take(lease)
+            said, _ = stream.take(lease, by=math.inf)
+            self._batch.events += said
         self._waiters.append((lease, done))
         self._urgent.set()
 
@@ -237,16 +228,20 @@ class Recorder(Loop[int]):
         if await waiter is Fate.LOST:
             raise LeaseLost("the task has moved on; nothing was written")
 
-    def _note(self, lease: Lease) -> None:
+    def _note(self, lease: Lease, delay_s: float) -> None:
         self._spoken.add(lease)
         self._buffered += 1
         if self._buffered >= MAX_BUFFERED_EVENTS:
             self._has_room.clear()
-        self._soon()
+        self._soon(delay_s)
 
-    def _soon(self) -> None:
-        if self._soft_timer is None:
-            self._soft_timer = asyncio.get_running_loop().call_later(SOFT_DELAY_S, self._urgent.set)
+    def _soon(self, delay_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._soft_timer is not None:
+            if self._soft_timer.when() <= loop.time() + delay_s:
+                return
+            self._soft_timer.cancel()
+        self._soft_timer = loop.call_later(delay_s, self._urgent.set)
 
     def _take(self) -> tuple[Batch, list[tuple[Lease, Done]]]:
         if self._soft_timer is not None:
@@ -254,12 +249,22 @@ class Recorder(Loop[int]):
             self._soft_timer = None
         batch, self._batch = self._batch, Batch()
         waiters, self._waiters = self._waiters, []
-        for lease in self._spoken:
-            batch.events += self._streams[lease].take(lease)
-        self._spoken.clear()
+        self._take_streams(batch)
         self._buffered = 0
         self._has_room.set()
         return batch, waiters
+
+    def _take_streams(self, batch: Batch) -> None:
+        now = time.monotonic()
+        spoken, self._spoken = self._spoken, set()
+        for lease in spoken:
+            stream = self._streams[lease]
+            said, deltas = stream.take(lease, by=math.inf if self._is_flushing else now)
+            batch.events += said
+            batch.deltas += deltas
+            if stream.due is not None:
+                self._spoken.add(lease)
+                self._soon(max(stream.due - now, 0.0))
 
     async def _deliver(self, batch: Batch, waiters: list[tuple[Lease, Done]]) -> None:
         try:

@@ -31,6 +31,7 @@ from agent_worker.worker.loop import Loop
 from agent_worker.worker.polling import Polling
 from agent_worker.worker.pool.pool import ProcessPool
 from agent_worker.worker.recorder import Recorder
+from agent_worker.worker.streams import STREAMS, StreamMode
 from agent_worker.worker.upkeep import Housekeeper, Pruner, Rescuer, Scheduler
 from agent_worker.worker.watch import Lookout, Watch
 from agent_worker.worker.watchdog import Watchdog
@@ -58,6 +59,7 @@ class WorkerOptions:
     shutdown_grace_s: float = 30.0
     cancel_grace_s: float = 5.0
     backoff: Backoff = field(default_factory=Backoff)
+    stream: StreamMode = "changes"
 
 
 class Worker:
@@ -95,7 +97,11 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._chores: set[asyncio.Task[None]] = set()
         queue = Queue(link.transport, identity.id)
-        self.recorder = Recorder(queue, on_lost=self._lose, on_delayed=self._delayed)
+        self.drain_asked = asyncio.Event()
+        """Set when somebody asked this worker to leave; whoever runs it then calls `drain`."""
+        self.recorder = Recorder(
+            queue, stream=STREAMS[options.stream], on_lost=self._lose, on_delayed=self._delayed
+        )
         self.executor = Executor(
             queue,
             self.recorder,
@@ -150,6 +156,7 @@ class Worker:
             in_flight=lambda: self.executor.in_flight,
             on_cancel=lambda ids: self._in_loop(lambda: self.executor.cancel(ids)),
             on_unknown=lambda: self._in_loop(self._register_again),
+            on_drain=lambda: self._in_loop(self._ask_to_drain),
         )
         self._loops: tuple[Loop[object], ...] = (
             self.watchdog,  # type: ignore[assignment]  # a Loop of any result
@@ -224,10 +231,15 @@ class Worker:
         """Enter the fleet and begin to claim.
 
         Raises:
-            ConfigurationError: A living worker has this name.
+            ConfigurationError: A living worker has this name, or the database cannot broadcast and should.
             DatabaseUnavailable: The database cannot be reached.
         """
         self._loop = asyncio.get_running_loop()
+        if self._options.stream == "broadcast" and not await self._fleet.can_broadcast():
+            raise ConfigurationError(
+                f"AGENT_WORKER_STREAM is broadcast, and {self._link.transport.target} has no realtime.send that this role "
+                "may call · set it to changes, or run: agent-worker migrate, as a superuser"
+            )
         await self._fleet.register(self.identity)
         self._is_registered = True
         self.heartbeat.start()
@@ -295,21 +307,23 @@ class Worker:
     def _hear(self, _channel: str, payload: str) -> None:
         verb, _, argument = payload.partition(" ")
         match verb:
-            case "task":
+            case "task" | "look" | "watch":
                 for claimer in self._claimers:
-                    claimer.hear_task(argument)
-            case "look":
-                for claimer in self._claimers:
-                    claimer.wake()
-            case "watch":
-                for claimer in self._claimers:
-                    claimer.hear_offer(argument)
+                    _hint(claimer, verb, argument)
             case "cancel":
                 with contextlib.suppress(ValueError):  # anybody may NOTIFY; what is no id is no request
                     self.executor.cancel([UUID(argument)])
+            case "drain":
+                if argument == str(self.identity.id):
+                    self._ask_to_drain()
             case "schedule":
                 self.scheduler.wake()
                 self.cron.wake()
+
+    def _ask_to_drain(self) -> None:
+        if not self.drain_asked.is_set():
+            logger.info("worker.drain_asked", name=self.identity.name)
+            self.drain_asked.set()
 
     def _look(self) -> None:
         for claimer in self._claimers:
@@ -364,3 +378,13 @@ class Worker:
             self._is_registered = True
         except (DatabaseUnavailable, ConfigurationError) as exc:
             logger.warning("worker.not_registered", name=self.identity.name, error=str(exc))
+
+
+def _hint(claimer: Claimer, verb: str, argument: str) -> None:
+    match verb:
+        case "task":
+            claimer.hear_task(argument)
+        case "watch":
+            claimer.hear_offer(argument)
+        case _:
+            claimer.wake()

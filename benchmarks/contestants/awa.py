@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import os
-import sys
 from dataclasses import dataclass
 from typing import LiteralString
 
 from benchmarks import tally
-from benchmarks.contestants.contestant import Command, Connection, Load
+from benchmarks.contestants.contestant import Command, Connection, Load, count_by
 from benchmarks.tally import Tally
 
 # "Configuration": max_workers is the concurrency of a queue. `AsyncClient.start`: claim_batch_size and claimers are for
@@ -70,9 +69,7 @@ class Awa:
 
     def unfinished(self, conn: Connection) -> int:
         """Count entries without a completion; its view of all jobs takes minutes under load."""
-        row = conn.execute(UNFINISHED).fetchone()
-        assert row is not None
-        return int(str(row[0]))
+        return count_by(UNFINISHED, conn)
 
     def add_history(self, conn: Connection, count: int) -> bool:  # noqa: ARG002
         """Old jobs leave by rotation."""
@@ -80,7 +77,7 @@ class Awa:
 
     def command(self, url: str, load: Load) -> Command:  # noqa: ARG002 - the environment says it
         """Our process around the library."""
-        return Command([sys.executable, "-m", "benchmarks.work", "awa"], {"DATABASE_URL": url})
+        return Command.of_library(self.name, url)
 
 
 async def _install(url: str) -> None:

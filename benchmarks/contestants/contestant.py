@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import LiteralString, Protocol
 
 import psycopg
 
@@ -36,6 +37,11 @@ class Command:
 
     argv: Sequence[str]
     env: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_library(cls, name: str, url: str) -> Command:
+        """Our process around the library of the contestant `name`; what it shall do is said by the environment."""
+        return cls([sys.executable, "-m", "benchmarks.work", name], {"DATABASE_URL": url})
 
 
 class Contestant(Protocol):
@@ -90,3 +96,16 @@ class Contestant(Protocol):
     def command(self, url: str, load: Load) -> Command:
         """Return how to start one worker process."""
         ...
+
+
+def fill_by(statement: LiteralString, url: str, handler: str, count: int) -> None:
+    """Run the statement that inserts `count` tasks for `handler`."""
+    with psycopg.connect(url) as conn:
+        conn.execute(statement, {"handler": handler, "count": count})
+
+
+def count_by(statement: LiteralString, conn: Connection) -> int:
+    """Return the one number that a statement selects."""
+    row = conn.execute(statement).fetchone()
+    assert row is not None
+    return int(str(row[0]))

@@ -8,9 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import LiteralString
 
-import psycopg
-
-from benchmarks.contestants.contestant import Command, Connection, Load
+from benchmarks.contestants.contestant import Command, Connection, Load, count_by, fill_by
 
 _FOLDER = Path(__file__).parents[1]
 _PACKAGE = _FOLDER / "node_modules" / "graphile-worker"
@@ -59,8 +57,7 @@ class Graphile:
 
     def fill(self, url: str, handler: str, count: int) -> None:
         """One call of its function for many jobs."""
-        with psycopg.connect(url) as conn:
-            conn.execute(FILL, {"handler": handler, "count": count})
+        fill_by(FILL, url, handler, count)
 
     def insert(self, handler: str, seq: str) -> str:
         """The function of its page "Adding jobs through SQL"."""
@@ -68,9 +65,7 @@ class Graphile:
 
     def unfinished(self, conn: Connection) -> int:
         """Count what is left."""
-        row = conn.execute("SELECT count(*) FROM graphile_worker._private_jobs").fetchone()
-        assert row is not None
-        return int(str(row[0]))
+        return count_by("SELECT count(*) FROM graphile_worker._private_jobs", conn)
 
     def add_history(self, conn: Connection, count: int) -> bool:  # noqa: ARG002
         """There is none."""

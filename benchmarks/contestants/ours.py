@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 from typing import LiteralString
 
-import psycopg
-
 from agent_worker import __version__
-from benchmarks.contestants.contestant import Command, Connection, Load
+from benchmarks.contestants.contestant import Command, Connection, Load, count_by, fill_by
 
 _PROCESSORS = Path(__file__).parents[1] / "processors.py"
 
@@ -63,8 +61,7 @@ class Ours:
 
     def fill(self, url: str, handler: str, count: int) -> None:
         """Insert rows, as any client does."""
-        with psycopg.connect(url) as conn:
-            conn.execute(FILL, {"handler": handler, "count": count})
+        fill_by(FILL, url, handler, count)
 
     def insert(self, handler: str, seq: str) -> str:
         """Insert one row."""
@@ -73,9 +70,7 @@ class Ours:
 
     def unfinished(self, conn: Connection) -> int:
         """Count by status."""
-        row = conn.execute(UNFINISHED).fetchone()
-        assert row is not None
-        return int(str(row[0]))
+        return count_by(UNFINISHED, conn)
 
     def add_history(self, conn: Connection, count: int) -> bool:
         """Completed tasks of yesterday and before."""

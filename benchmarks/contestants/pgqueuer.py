@@ -6,14 +6,11 @@ import asyncio
 import importlib.metadata
 import json
 import os
-import sys
 from datetime import timedelta
 from typing import LiteralString
 
-import psycopg
-
 from benchmarks import tally
-from benchmarks.contestants.contestant import Command, Connection, Load
+from benchmarks.contestants.contestant import Command, Connection, Load, count_by, fill_by
 from benchmarks.tally import Tally
 
 # "Performance Tuning": a larger batch_size for short jobs, one plain connection per QueueManager. "Benchmarks": several
@@ -61,8 +58,7 @@ class PgQueuer:
 
     def fill(self, url: str, handler: str, count: int) -> None:
         """Insert what `Queries.enqueue` inserts."""
-        with psycopg.connect(url) as conn:
-            conn.execute(FILL, {"handler": handler, "count": count})
+        fill_by(FILL, url, handler, count)
 
     def insert(self, handler: str, seq: str) -> str:
         """The statement of `Queries.enqueue` for one job: a row in the queue, and a line in the log."""
@@ -76,9 +72,7 @@ class PgQueuer:
 
     def unfinished(self, conn: Connection) -> int:
         """Count what is left in the queue."""
-        row = conn.execute("SELECT count(*) FROM pgqueuer").fetchone()
-        assert row is not None
-        return int(str(row[0]))
+        return count_by("SELECT count(*) FROM pgqueuer", conn)
 
     def add_history(self, conn: Connection, count: int) -> bool:
         """Lines of the log."""
@@ -87,7 +81,7 @@ class PgQueuer:
 
     def command(self, url: str, load: Load) -> Command:  # noqa: ARG002 - the environment says it
         """Our process around the library; the handler decides about concurrency, see `work`."""
-        return Command([sys.executable, "-m", "benchmarks.work", "pgqueuer"], {"DATABASE_URL": url})
+        return Command.of_library(self.name, url)
 
 
 async def _install(url: str) -> None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import os
-import sys
 from typing import LiteralString
 
-import psycopg
-
 from benchmarks import tally
-from benchmarks.contestants.contestant import Command, Connection, Load
+from benchmarks.contestants.contestant import Command, Connection, Load, count_by, fill_by
 from benchmarks.tally import Tally
 
 # `App.run_worker_async`: how many asynchronous jobs run at once. The pool keeps its default size; larger pools made it
@@ -51,8 +48,7 @@ class Procrastinate:
 
     def fill(self, url: str, handler: str, count: int) -> None:
         """Insert into the table that `procrastinate_defer_jobs_v1` inserts into."""
-        with psycopg.connect(url) as conn:
-            conn.execute(FILL, {"handler": handler, "count": count})
+        fill_by(FILL, url, handler, count)
 
     def insert(self, handler: str, seq: str) -> str:
         """The statement behind `Task.defer`."""
@@ -62,11 +58,7 @@ class Procrastinate:
 
     def unfinished(self, conn: Connection) -> int:
         """Count by status."""
-        row = conn.execute(
-            "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
-        ).fetchone()
-        assert row is not None
-        return int(str(row[0]))
+        return count_by("SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')", conn)
 
     def add_history(self, conn: Connection, count: int) -> bool:
         """Succeeded jobs, without their four events each: less than a real history."""
@@ -77,7 +69,7 @@ class Procrastinate:
 
     def command(self, url: str, load: Load) -> Command:  # noqa: ARG002 - the environment says it
         """Our process around the library."""
-        return Command([sys.executable, "-m", "benchmarks.work", "procrastinate"], {"DATABASE_URL": url})
+        return Command.of_library(self.name, url)
 
 
 async def _install(url: str) -> None:

@@ -63,15 +63,6 @@ def rounds(request: pytest.FixtureRequest) -> Rounds:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where processors note what they do."""
-    path = tmp_path / "ledger"
-    path.touch()
-    monkeypatch.setenv("LEDGER", str(path))
-    return path
-
-
-@pytest.fixture
 async def scene(database_url: str, tmp_path: Path, ledger: Path, dice: random.Random) -> AsyncIterator[Scene]:
     async with Scene(database_url, tmp_path, dice).open() as opened:
         yield opened

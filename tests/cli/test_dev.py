@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,10 +51,15 @@ def ready(dev: Background) -> dict[str, Any]:
 
 
 def test_dev_prints_one_line_when_it_is_ready_and_ends_with_sigterm(home: Program) -> None:
-    dev = home.start("dev", "--json")
+    dev = home.start("dev", "--json", "--port", "0")
     document = ready(dev)
 
     assert document["pid"] == dev.process.pid
+    assert document["dashboard_url"] == f"{document['url']}/"
+    for name, prefix in (("publishable_key", "sb_publishable_"), ("secret_key", "sb_secret_")):
+        assert document[name].startswith(prefix)
+    with urllib.request.urlopen(f"{document['url']}/readyz") as answer:
+        assert answer.status == 200
     assert (document["kinds"], document["model"]) == (["chat", "echo"], "echo/echo")
     assert home(
         "submit", "hello", "--kind", "echo", "--wait", env={"DATABASE_URL": document["database_url"]}
@@ -65,8 +73,35 @@ def test_dev_prints_one_line_when_it_is_ready_and_ends_with_sigterm(home: Progra
     assert home("status").out.startswith("no worker is running · 0 waiting\n")
 
 
+def test_dev_keeps_its_keys_and_takes_a_free_port_where_the_usual_one_is_taken(home: Program) -> None:
+    first = home.start("dev", "--json", env={"AGENT_WORKER_GATEWAY_PORT": "0"})
+    before = ready(first)
+    first.terminate()
+    first.wait()
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):  # by somebody else, which does as well
+            taken.bind(("127.0.0.1", 54321))
+            taken.listen()
+        after = ready(home.start("dev", "--json"))
+
+    assert not after["url"].endswith(":54321")
+    kept = ("publishable_key", "secret_key", "jwt_secret")
+    assert [after[name] for name in kept] == [before[name] for name in kept]
+
+
+def test_dev_says_so_where_the_port_somebody_chose_is_taken(home: Program) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused = home("dev", "--json", "--port", port)
+
+    assert refused.code == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in refused.err
+
+
 def test_a_killed_dev_leaves_nobody_behind(home: Program) -> None:
-    dev = home.start("dev", "--json")
+    dev = home.start("dev", "--json", "--port", "0")
     url = ready(dev)["database_url"]
     pids = [worker["pid"] for worker in home("status", "--json").json["workers"]]
 

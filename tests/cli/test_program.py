@@ -7,16 +7,25 @@ import inspect
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from agent_worker.cli.program import LIMITS_SECTIONS, SCHEDULES_SECTIONS, SECTIONS, TASKS_SECTIONS
+from agent_worker.cli.program import (
+    LIMITS_SECTIONS,
+    SCHEDULES_SECTIONS,
+    SECTIONS,
+    TASKS_SECTIONS,
+    WORKERS_SECTIONS,
+)
+from agent_worker.cli.screen import program_here
 from tests.cli.program import PROGRAM, Program, environment
 
 GROUPS = {
     "tasks": TASKS_SECTIONS["Commands"],
     "schedules": SCHEDULES_SECTIONS["Commands"],
     "limits": LIMITS_SECTIONS["Commands"],
+    "workers": WORKERS_SECTIONS["Commands"],
 }
 COMMANDS = {name: name for commands in SECTIONS.values() for name in commands if name not in GROUPS}
 MODULES = {
@@ -66,6 +75,16 @@ def test_the_list_says_what_each_command_says_of_itself(module: str, sentence: s
     function = vars(importlib.import_module(f"agent_worker.cli.{module}"))[module]
 
     assert (inspect.getdoc(function) or "").partition("\n")[0] == sentence
+
+
+def test_what_to_try_next_is_called_as_the_shell_finds_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(PROGRAM.parent))
+    assert program_here() == "agent-worker"
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert Path(program_here()).samefile(PROGRAM)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -15,29 +14,15 @@ from tests.rest.project import StandIn
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def stand_in(database_url: str) -> Iterator[StandIn]:
-    with StandIn(database_url) as started:
-        yield started
-
-
-@pytest.fixture
-def http_program(tmp_path: Path) -> Iterator[Program]:
-    """The program, without a database of its own."""
-    started = Program(tmp_path, None)
-    yield started
-    started.stop()
-
-
 def variables(stand_in: StandIn, key: str = SECRET) -> dict[str, str]:
     return {"SUPABASE_URL": stand_in.url, "SUPABASE_SERVICE_KEY": key}
 
 
 def test_processes_work_and_drain_together(
-    http_program: Program, stand_in: StandIn, database_url: str, tmp_path: Path
+    bare: Program, stand_in: StandIn, database_url: str, tmp_path: Path
 ) -> None:
     env = variables(stand_in) | {"AGENT_WORKER_LOG_FORMAT": "json"}
-    parent = http_program.start("run", "--processes", "2", "--name", "bee", env=env)
+    parent = bare.start("run", "--processes", "2", "--name", "bee", env=env)
     started = parent.until("worker.started", count=2)
     assert {event["database"] for event in started} == {stand_in.url.removeprefix("http://")}
 
@@ -71,9 +56,9 @@ def test_processes_work_and_drain_together(
     ids=["wrong", "publishable", "anon"],
 )
 def test_a_refused_key_ends_run_with_2_and_names_the_variable(
-    http_program: Program, stand_in: StandIn, key: str, reason: str
+    bare: Program, stand_in: StandIn, key: str, reason: str
 ) -> None:
-    done = http_program("run", env=variables(stand_in, key))
+    done = bare("run", env=variables(stand_in, key))
 
     assert done.code == 2
     assert "SUPABASE_SERVICE_KEY" in done.err
@@ -81,22 +66,22 @@ def test_a_refused_key_ends_run_with_2_and_names_the_variable(
     assert key not in done.err
 
 
-def test_a_project_that_does_not_answer_ends_run_with_3(http_program: Program, stand_in: StandIn) -> None:
+def test_a_project_that_does_not_answer_ends_run_with_3(bare: Program, stand_in: StandIn) -> None:
     stand_in.down()
 
-    done = http_program("run", env=variables(stand_in))
+    done = bare("run", env=variables(stand_in))
 
     assert done.code == 3
     assert "supabase is not reachable" in done.err
 
 
 def test_a_project_without_our_functions_names_the_command(
-    http_program: Program, stand_in: StandIn, database_url: str
+    bare: Program, stand_in: StandIn, database_url: str
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as conn:
         conn.execute("DROP FUNCTION public.agent_worker_schema_version")
 
-    done = http_program("run", env=variables(stand_in))
+    done = bare("run", env=variables(stand_in))
 
     assert done.code == 3
     assert "supabase db push" in done.err
@@ -107,9 +92,9 @@ def test_a_project_without_our_functions_names_the_command(
     ["submit x", "status", "tasks list", "schedules list", "watch", "check", "migrate", "dev"],
 )
 def test_every_other_command_says_that_it_needs_a_connection(
-    http_program: Program, stand_in: StandIn, tmp_path: Path, command: str
+    bare: Program, stand_in: StandIn, tmp_path: Path, command: str
 ) -> None:
-    done = http_program(*command.split(), env=variables(stand_in))
+    done = bare(*command.split(), env=variables(stand_in))
 
     assert done.code == 2
     assert "needs a PostgreSQL connection" in done.err
@@ -117,15 +102,15 @@ def test_every_other_command_says_that_it_needs_a_connection(
     assert not (tmp_path / ".agent-worker").exists()
 
 
-def test_one_of_the_two_alone_is_refused(http_program: Program, stand_in: StandIn) -> None:
-    done = http_program("run", env={"SUPABASE_URL": stand_in.url})
+def test_one_of_the_two_alone_is_refused(bare: Program, stand_in: StandIn) -> None:
+    done = bare("run", env={"SUPABASE_URL": stand_in.url})
 
     assert done.code == 2
     assert "SUPABASE_SERVICE_KEY is not" in done.err
 
 
-def test_config_masks_the_key(http_program: Program, stand_in: StandIn) -> None:
-    done = http_program("config", env=variables(stand_in))
+def test_config_masks_the_key(bare: Program, stand_in: StandIn) -> None:
+    done = bare("config", env=variables(stand_in))
 
     assert done.code == 0
     assert stand_in.url in done.out
@@ -136,9 +121,9 @@ def test_config_masks_the_key(http_program: Program, stand_in: StandIn) -> None:
     ("key", "verdict", "text"), [(SECRET, "ok", "over HTTP"), (PUBLISHABLE, "failed", "SUPABASE_SERVICE_KEY")]
 )
 def test_doctor_looks_at_the_project(
-    http_program: Program, stand_in: StandIn, key: str, verdict: str, text: str
+    bare: Program, stand_in: StandIn, key: str, verdict: str, text: str
 ) -> None:
-    done = http_program("doctor", "--json", env=variables(stand_in, key))
+    done = bare("doctor", "--json", env=variables(stand_in, key))
 
     (finding,) = [found for found in done.json["findings"] if found["name"] == "database"]
     assert finding["verdict"] == verdict

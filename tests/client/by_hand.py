@@ -14,8 +14,8 @@ from agent_worker.db.queue import Batch, Final, Queue, Said
 from agent_worker.domain.events import Event, attempt_start, text_delta, with_step
 from agent_worker.domain.json import JsonObject, dump_json
 from agent_worker.domain.lanes import whole_level
-from agent_worker.domain.replay import Call, Question
 from agent_worker.domain.task import Lease, Task, TaskStatus
+from tests.db.steps import ask
 
 
 class ByHand:
@@ -58,17 +58,7 @@ class ByHand:
 
     async def ask(self, task: Task, key: str = "ok") -> None:
         """Park the task until a person answers."""
-        fields: JsonObject = {
-            "type": "approval",
-            "title": "Go on?",
-            "description": "",
-            "form": {"type": "object"},
-            "context": {},
-            "priority": "medium",
-            "assignee": None,
-        }
-        question = Question(key=key, call=Call.HUMAN, fields=fields, timeout_s=60)
-        assert not await self.queue.write(Batch(parks=[(self._lease(task), question)]))
+        assert not await self.queue.write(Batch(parks=[(self._lease(task), ask(key, timeout_s=60))]))
 
     async def _finish(self, task: Task, status: TaskStatus, response: JsonObject) -> None:
         final = Final(self._lease(task), status, dump_json(response))

@@ -70,9 +70,9 @@ async def test_cancelling_a_task_that_runs_leaves_it_to_its_worker(
     assert await queue.cancel_requests([lease.task_id]) == [lease.task_id]
     assert await Queue(db, uuid4()).cancel_requests([lease.task_id]) == []
     pulse = PostgresPulse(database_url, queue.worker_id)
-    _, cancel_ids = await asyncio.to_thread(pulse.beat, 1)
+    beat = await asyncio.to_thread(pulse.beat, 1)
     pulse.close()
-    assert cancel_ids == [lease.task_id]
+    assert beat.cancel_ids == [lease.task_id]
     assert await finish(queue, lease, "cancelled") == set()
 
 

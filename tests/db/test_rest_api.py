@@ -13,6 +13,8 @@ from tests.db.steps import acting_as, rows
 
 CALLS = (
     "append_events",
+    "broadcast_deltas",
+    "can_broadcast",
     "cancel_requests",
     "claim",
     "expire_questions",
@@ -43,8 +45,10 @@ WRAPPERS = r"""
     SELECT p.oid::regprocedure::text, substr(p.proname, 14), coalesce(p.proargnames, '{}')
     FROM pg_proc p
     WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'agent\_worker\_%%'
+      AND NOT has_function_privilege('authenticated', p.oid, 'EXECUTE')
     ORDER BY p.proname
 """
+"""Those for workers; operators have others, see test_operator.py."""
 
 
 async def test_every_call_of_a_worker_has_a_wrapper_with_its_arguments(db: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
@@ -26,6 +27,19 @@ from tests.db.steps import (
     status_of,
     value,
 )
+
+
+async def insert_due(db: Database, count: int) -> list[UUID]:
+    """Insert tasks that have just become due, each a minute before the one inserted before it."""
+    ids = [await insert_task(db, run_at="2030-01-01") for _ in range(count)]
+    for minutes, task_id in enumerate(ids):
+        await run(
+            db,
+            "UPDATE public.agent_task_requests SET run_at = now() - make_interval(mins => %(m)s) WHERE id = %(id)s",
+            m=minutes,
+            id=task_id,
+        )
+    return ids
 
 
 async def test_staging_moves_what_is_due_and_tells_when_the_next_is(db: Database, fleet: Fleet) -> None:
@@ -71,14 +85,7 @@ async def test_a_staged_task_has_waited_since_it_became_due(db: Database, queue:
 
 
 async def test_staging_takes_at_most_its_limit_the_earliest_first(db: Database, fleet: Fleet) -> None:
-    ids = [await insert_task(db, run_at="2030-01-01") for _ in range(3)]
-    for minutes, task_id in enumerate(ids):
-        await run(
-            db,
-            "UPDATE public.agent_task_requests SET run_at = now() - make_interval(mins => %(m)s) WHERE id = %(id)s",
-            m=minutes,
-            id=task_id,
-        )
+    ids = await insert_due(db, 3)
 
     assert (await fleet.stage(limit=2)).staged == 2
 
@@ -88,14 +95,7 @@ async def test_staging_takes_at_most_its_limit_the_earliest_first(db: Database, 
 async def test_staged_tasks_queue_in_the_order_they_were_due(
     db: Database, queue: Queue, fleet: Fleet
 ) -> None:
-    ids = [await insert_task(db, run_at="2030-01-01") for _ in range(20)]
-    for minutes, task_id in enumerate(ids):
-        await run(
-            db,
-            "UPDATE public.agent_task_requests SET run_at = now() - make_interval(mins => %(m)s) WHERE id = %(id)s",
-            m=minutes,
-            id=task_id,
-        )
+    ids = await insert_due(db, 20)
 
     await fleet.stage(limit=100)
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from agent_worker.db.connection import Database
-from agent_worker.db.fleet import Fleet
+from agent_worker.db.fleet import Beat, Fleet
 from agent_worker.db.pulse import PostgresPulse
 from agent_worker.db.queue import Queue
 from agent_worker.domain.errors import ConfigurationError
@@ -92,7 +92,7 @@ async def test_a_heartbeat_keeps_the_worker_alive(
     lease = await claim_new(db, queue)
     await silence(db, queue.worker_id)
 
-    assert await asyncio.to_thread(pulse.beat, 7) == (True, [])
+    assert await asyncio.to_thread(pulse.beat, 7) == Beat(True, [])
 
     assert (await fleet.rescue(limit=10)).total == 0
     assert await status_of(db, lease.task_id) == "processing"
@@ -100,7 +100,7 @@ async def test_a_heartbeat_keeps_the_worker_alive(
 
 
 async def test_a_heartbeat_of_a_worker_without_a_row_says_so(pulse: PostgresPulse) -> None:
-    assert await asyncio.to_thread(pulse.beat, 0) == (False, [])
+    assert await asyncio.to_thread(pulse.beat, 0) == Beat(False, [])
 
 
 async def test_a_heartbeat_revives_a_worker_that_was_given_up(
@@ -111,7 +111,7 @@ async def test_a_heartbeat_revives_a_worker_that_was_given_up(
     await fleet.rescue(limit=10)
     assert await state_of(db, queue.worker_id) == ("lost", False)
 
-    assert (await asyncio.to_thread(pulse.beat, 0))[0]
+    assert (await asyncio.to_thread(pulse.beat, 0)).is_known
 
     assert await state_of(db, queue.worker_id) == ("running", True)
 
@@ -146,6 +146,6 @@ async def test_a_worker_that_was_given_up_and_replaced_has_to_register_again(
     await silence(db, queue.worker_id)
     await register(fleet, name="w1")
 
-    assert await asyncio.to_thread(pulse.beat, 0) == (False, [])
+    assert await asyncio.to_thread(pulse.beat, 0) == Beat(False, [])
 
     assert await state_of(db, queue.worker_id) == ("lost", False)

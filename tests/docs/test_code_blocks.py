@@ -46,7 +46,20 @@ ENDS_BY_ITSELF = {
     "doctor",
     "migrate",
 }
-NOT_OURS = {"git", "npx", "cd", ".", "psql", "docker", "kubectl", "systemctl", "python3", "install", "cp"}
+NOT_OURS = {
+    "git",
+    "npm",
+    "npx",
+    "cd",
+    ".",
+    "psql",
+    "docker",
+    "kubectl",
+    "systemctl",
+    "python3",
+    "install",
+    "cp",
+}
 WITH_PAGES = [page for page in PAGES if blocks(page)]
 
 

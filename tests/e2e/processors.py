@@ -12,7 +12,7 @@ from agent_worker import Task, TaskContext
 
 
 class Traced:
-    """Append `task attempt pid` to the file TRACE when an attempt ends; take `s` seconds, blocking the loop if asked."""
+    """Append `task attempt pid` to the file LEDGER when an attempt ends; take `s` seconds, blocking the loop if asked."""
 
     kind = "traced"
 
@@ -22,25 +22,25 @@ class Traced:
             time.sleep(seconds)  # noqa: ASYNC251 - the fault under test
         else:
             await asyncio.sleep(seconds)
-        with Path(os.environ["TRACE"]).open("a") as trace:
-            trace.write(f"{task.id} {task.attempt} {os.getpid()}\n")
+        with Path(os.environ["LEDGER"]).open("a") as ledger:
+            ledger.write(f"{task.id} {task.attempt} {os.getpid()}\n")
         return {"answer": task.request_payload["n"]}
 
 
 class AskTwice:
-    """Ask a person, then take a while; a step before the question counts its runs in the file TRACE."""
+    """Ask a person, then take a while; a step before the question counts its runs in the file LEDGER."""
 
     kind = "ask-twice"
 
     async def process(self, task: Task, ctx: TaskContext) -> dict[str, Any]:
         async def charge() -> str:
-            with Path(os.environ["TRACE"]).open("a") as trace:
-                trace.write(f"{task.id} charged {os.getpid()}\n")
+            with Path(os.environ["LEDGER"]).open("a") as ledger:
+                ledger.write(f"{task.id} charged {os.getpid()}\n")
             return "charged"
 
         await ctx.step("charge", charge)
         answer = await ctx.ask_human("approve", "Ship it?")
-        with Path(os.environ["TRACE"]).open("a") as trace:
-            trace.write(f"{task.id} resumed {os.getpid()}\n")
+        with Path(os.environ["LEDGER"]).open("a") as ledger:
+            ledger.write(f"{task.id} resumed {os.getpid()}\n")
         await asyncio.sleep(float(task.request_payload["s"]))
         return {"answer": answer["approved"]}

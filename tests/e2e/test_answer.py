@@ -47,7 +47,7 @@ def database_url(model: ScriptedOpenAI, home: Path) -> Iterator[str]:
     inherited = {name: value for name, value in os.environ.items() if name not in unset}
     with (home / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "agent_worker.cli", "dev", "--json"],
+            [sys.executable, "-m", "agent_worker.cli", "dev", "--json", "--port", "0"],
             cwd=home,
             env={**inherited, "OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": model.base_url},
             stdout=subprocess.PIPE,

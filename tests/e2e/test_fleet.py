@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agent_worker.db.connection import Database
 from tests.e2e.fleet import Fleet, fleet
+from tests.e2e.steps import alive, all_completed, have_status, insert_many, runs
 from tests.waiting import eventually
 from tests.worker.conftest import Rows
 
@@ -19,85 +18,27 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file in which processors note what they did."""
-    path = tmp_path / "trace"
-    path.touch()
-    monkeypatch.setenv("TRACE", str(path))
-    return path
-
-
-@pytest.fixture
-def workers(database_url: str, tmp_path: Path, trace: Path) -> Iterator[Fleet]:
+def workers(database_url: str, tmp_path: Path, ledger: Path) -> Iterator[Fleet]:
     with fleet(database_url, tmp_path) as started:
         yield started
 
 
-@pytest.fixture
-def rows(db: Database) -> Rows:
-    return Rows(db)
-
-
-async def insert_many(db: Database, count: int, **payload: Any) -> None:
-    from psycopg.types.json import Jsonb
-
-    await db.fetch_all(
-        "INSERT INTO agent_task_requests (kind, request_payload) "
-        "SELECT 'traced', jsonb_build_object('n', n) || %(payload)s FROM generate_series(1, %(count)s) n RETURNING 1",
-        {"count": count, "payload": Jsonb(payload)},
-    )
-
-
-async def all_completed(db: Database, count: int, *, timeout_s: float = 60) -> None:
-    async def done() -> bool:
-        finished = await db.fetch_value(
-            "SELECT count(*) FROM agent_task_requests WHERE status IN ('completed', 'failed', 'cancelled')"
-        )
-        return bool(finished == count)
-
-    await eventually(done, timeout_s=timeout_s)
-    assert (
-        await db.fetch_value("SELECT count(*) FROM agent_task_requests WHERE status = 'completed'") == count
-    )
-    wrong = await db.fetch_value(
-        "SELECT count(*) FROM agent_task_requests "
-        "WHERE response_payload -> 'answer' IS DISTINCT FROM request_payload -> 'n' OR attempt > max_attempts"
-    )
-    assert wrong == 0
-
-
-async def alive(db: Database, count: int) -> None:
-    async def registered() -> bool:
-        return bool(
-            await db.fetch_value(
-                "SELECT count(*) = %(n)s FROM agent_worker.workers WHERE stopped_at IS NULL", {"n": count}
-            )
-        )
-
-    await eventually(registered, timeout_s=30)
-
-
-def runs(trace: Path) -> Counter[str]:
-    """How often each task's processor ran to its end."""
-    return Counter(line.split()[0] for line in trace.read_text().splitlines())
-
-
 async def test_three_workers_answer_each_of_3000_tasks_exactly_once(
-    workers: Fleet, db: Database, trace: Path
+    workers: Fleet, db: Database, ledger: Path
 ) -> None:
     for _ in range(3):
         workers.start()
     await alive(db, 3)
     await insert_many(db, 3000)
     await all_completed(db, 3000)
-    assert set(runs(trace).values()) == {1}
-    assert len(runs(trace)) == 3000
+    assert set(runs(ledger).values()) == {1}
+    assert len(runs(ledger)) == 3000
     assert await db.fetch_value("SELECT max(attempt) FROM agent_task_requests") == 1
-    assert len({line.split()[2] for line in trace.read_text().splitlines()}) == 3, "all three took part"
+    assert len({line.split()[2] for line in ledger.read_text().splitlines()}) == 3, "all three took part"
 
 
 async def test_tasks_of_a_killed_worker_are_finished_by_the_others(
-    workers: Fleet, db: Database, trace: Path
+    workers: Fleet, db: Database, ledger: Path
 ) -> None:
     for _ in range(3):
         workers.start("--concurrency", "20")
@@ -123,7 +64,7 @@ async def test_tasks_of_a_killed_worker_are_finished_by_the_others(
         {"at": killed_at},
     )
     assert 0 < late_s <= 3 + 5, "taken back within the lease and five seconds"
-    answered_twice = [task for task, count in runs(trace).items() if count > 1]
+    answered_twice = [task for task, count in runs(ledger).items() if count > 1]
     rescued = await db.fetch_value("SELECT count(*) FROM agent_task_requests WHERE attempt = 2")
     assert rescued >= 10
     assert len(answered_twice) <= rescued, (
@@ -132,18 +73,12 @@ async def test_tasks_of_a_killed_worker_are_finished_by_the_others(
 
 
 async def test_sigterm_loses_nothing_and_uses_up_no_attempt(
-    workers: Fleet, db: Database, trace: Path
+    workers: Fleet, db: Database, ledger: Path
 ) -> None:
     first = workers.start("--concurrency", "50", env={"AGENT_WORKER_SHUTDOWN_GRACE_S": "0.2"})
     await alive(db, 1)
     await insert_many(db, 200, s=0.5)
-
-    async def is_under_way() -> bool:
-        return bool(
-            await db.fetch_value("SELECT count(*) >= 20 FROM agent_task_requests WHERE status = 'completed'")
-        )
-
-    await eventually(is_under_way)
+    await have_status(db, "completed", 20)
     first.terminate()
     assert first.wait() == 0
     left = await db.fetch_all(
@@ -153,11 +88,11 @@ async def test_sigterm_loses_nothing_and_uses_up_no_attempt(
     workers.start()
     await all_completed(db, 200)
     assert await db.fetch_value("SELECT max(attempt) FROM agent_task_requests") == 1
-    assert set(runs(trace).values()) == {1}
+    assert set(runs(ledger).values()) == {1}
 
 
 async def test_a_question_survives_two_kills_and_is_answered_once(
-    workers: Fleet, db: Database, rows: Rows, trace: Path
+    workers: Fleet, db: Database, rows: Rows, ledger: Path
 ) -> None:
     first = workers.start()
     task_id = await rows.insert("ask-twice", {"s": 2})
@@ -167,35 +102,29 @@ async def test_a_question_survives_two_kills_and_is_answered_once(
     await rows.answer(task_id, {"approved": True})
 
     async def has_resumed() -> bool:
-        return f"{task_id} resumed {second.pid}" in trace.read_text()
+        return f"{task_id} resumed {second.pid}" in ledger.read_text()
 
     await eventually(has_resumed, timeout_s=30)
     second.kill()  # while it resumes
     third = workers.start()
     task = await rows.reaches(task_id, "completed", timeout_s=30)
     assert task["response_payload"] == {"answer": True}
-    lines = trace.read_text().splitlines()
+    lines = ledger.read_text().splitlines()
     assert sum("charged" in line for line in lines) == 1, "the step ran once"
     assert [line.split()[2] for line in lines if "resumed" in line] == [str(second.pid), str(third.pid)]
     assert len(await db.fetch_all("SELECT 1 FROM human_tasks")) == 1
 
 
-async def test_a_blocked_worker_process_keeps_its_tasks(workers: Fleet, db: Database, trace: Path) -> None:
+async def test_a_blocked_worker_process_keeps_its_tasks(workers: Fleet, db: Database, ledger: Path) -> None:
     workers.start()
     await alive(db, 1)
     await insert_many(db, 1, s=7, block=True)
-
-    async def is_taken() -> bool:
-        return bool(
-            await db.fetch_value("SELECT count(*) = 1 FROM agent_task_requests WHERE status = 'processing'")
-        )
-
-    await eventually(is_taken)
+    await have_status(db, "processing", 1)
     workers.start()
     await alive(db, 2)
     await all_completed(db, 1)
     assert await db.fetch_value("SELECT attempt FROM agent_task_requests") == 1
-    assert sum(runs(trace).values()) == 1
+    assert sum(runs(ledger).values()) == 1
 
 
 async def test_the_log_tells_what_a_person_wants_to_know(workers: Fleet, db: Database, rows: Rows) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from agent_worker.db.connection import Database
 from tests.e2e.fleet import Fleet, WorkerProcess, fleet
-from tests.e2e.test_fleet import alive, all_completed, insert_many, runs
+from tests.e2e.steps import alive, all_completed, have_status, insert_many, runs
 from tests.gateway.door import SECRET
 from tests.rest.project import StandIn
 from tests.waiting import eventually
@@ -19,32 +19,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def stand_in(database_url: str) -> Iterator[StandIn]:
-    with StandIn(database_url) as started:
-        yield started
-
-
-@pytest.fixture
-def trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file in which processors note what they did."""
-    path = tmp_path / "trace"
-    path.touch()
-    monkeypatch.setenv("TRACE", str(path))
-    return path
-
-
-@pytest.fixture
-def workers(stand_in: StandIn, tmp_path: Path, trace: Path) -> Iterator[Fleet]:
+def workers(stand_in: StandIn, tmp_path: Path, ledger: Path) -> Iterator[Fleet]:
     # An empty DATABASE_URL counts as none.
     with fleet("", tmp_path) as started:
         yield started
         for worker in started.workers:
             assert SECRET not in worker.log.read_text()
-
-
-@pytest.fixture
-def rows(db: Database) -> Rows:
-    return Rows(db)
 
 
 def start(workers: Fleet, stand_in: StandIn, *options: str, **env: str) -> WorkerProcess:
@@ -56,16 +36,8 @@ def start(workers: Fleet, stand_in: StandIn, *options: str, **env: str) -> Worke
     return workers.start(*options, env=project | env)
 
 
-async def under_way(db: Database, status: str, count: int) -> None:
-    async def are_there() -> bool:
-        query = "SELECT count(*) >= %(n)s FROM agent_task_requests WHERE status = %(status)s"
-        return bool(await db.fetch_value(query, {"n": count, "status": status}))
-
-    await eventually(are_there, timeout_s=30)
-
-
 async def test_two_workers_answer_each_task_once_and_stream_without_a_gap(
-    workers: Fleet, stand_in: StandIn, db: Database, rows: Rows, trace: Path
+    workers: Fleet, stand_in: StandIn, db: Database, rows: Rows, ledger: Path
 ) -> None:
     for _ in range(2):
         start(workers, stand_in)
@@ -75,8 +47,8 @@ async def test_two_workers_answer_each_task_once_and_stream_without_a_gap(
     chat = await rows.insert("chat", {"prompt": " ".join(f"word{n}" for n in range(300))})
     answer = (await rows.reaches(chat, "completed"))["response_payload"]["answer"]
 
-    assert set(runs(trace).values()) == {1}
-    assert len(runs(trace)) == 500
+    assert set(runs(ledger).values()) == {1}
+    assert len(runs(ledger)) == 500
     events = await rows.events(chat)
     text = "".join(data["delta"] for kind, data in events if kind == "text-delta")
     assert text == answer
@@ -89,7 +61,7 @@ async def test_tasks_of_a_killed_worker_are_finished_by_another(
     victim = start(workers, stand_in, "--concurrency", "20")
     await alive(db, 1)
     await insert_many(db, 60, s=0.5)
-    await under_way(db, "processing", 10)
+    await have_status(db, "processing", 10)
 
     victim.kill()
     start(workers, stand_in)
@@ -99,33 +71,33 @@ async def test_tasks_of_a_killed_worker_are_finished_by_another(
 
 
 async def test_a_blocked_event_loop_does_not_cost_the_lease(
-    workers: Fleet, stand_in: StandIn, db: Database, trace: Path
+    workers: Fleet, stand_in: StandIn, db: Database, ledger: Path
 ) -> None:
     start(workers, stand_in)
     await alive(db, 1)
     await insert_many(db, 1, s=7, block=True)
-    await under_way(db, "processing", 1)
+    await have_status(db, "processing", 1)
     start(workers, stand_in)
     await alive(db, 2)
 
     await all_completed(db, 1)
 
     assert await db.fetch_value("SELECT attempt FROM agent_task_requests") == 1
-    assert sum(runs(trace).values()) == 1
+    assert sum(runs(ledger).values()) == 1
 
 
 async def test_results_of_an_outage_are_written_when_the_project_is_back(
-    workers: Fleet, stand_in: StandIn, db: Database, trace: Path
+    workers: Fleet, stand_in: StandIn, db: Database, ledger: Path
 ) -> None:
     start(workers, stand_in, AGENT_WORKER_HEARTBEAT_S="5", AGENT_WORKER_LEASE_S="60")
     await alive(db, 1)
     await insert_many(db, 20, s=1)
-    await under_way(db, "processing", 20)
+    await have_status(db, "processing", 20)
 
     stand_in.down()
 
     async def have_run() -> bool:
-        return len(runs(trace)) == 20
+        return len(runs(ledger)) == 20
 
     await eventually(have_run, timeout_s=20)
     assert await db.fetch_value("SELECT count(*) FROM agent_task_requests WHERE status = 'completed'") == 0
@@ -133,7 +105,7 @@ async def test_results_of_an_outage_are_written_when_the_project_is_back(
     await all_completed(db, 20)
     await insert_many(db, 5)
     await all_completed(db, 25)
-    assert set(runs(trace).values()) == {1}
+    assert set(runs(ledger).values()) == {1}
 
 
 async def test_cancel_and_sigterm_stop_what_runs(
@@ -142,7 +114,7 @@ async def test_cancel_and_sigterm_stop_what_runs(
     worker = start(workers, stand_in, AGENT_WORKER_SHUTDOWN_GRACE_S="0.2")
     await alive(db, 1)
     cancelled, released = [await rows.insert("traced", {"n": n, "s": 60}) for n in range(2)]
-    await under_way(db, "processing", 2)
+    await have_status(db, "processing", 2)
 
     await rows.cancel(cancelled)
     await rows.reaches(cancelled, "cancelled")

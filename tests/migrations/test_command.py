@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,6 @@ from agent_worker.testing.postgres import TestDatabases
 
 OURS = tuple(load_migrations())
 HEAD = OURS[-1].version
-
-
-@pytest.fixture
-def empty_url(databases: TestDatabases) -> Iterator[str]:
-    with databases.empty() as url:
-        yield url
 
 
 Run = Callable[..., str]

@@ -75,7 +75,10 @@ def test_no_migration_mentions_a_schema_it_may_not_touch_on_a_hosted_project() -
             "create schema if not exists auth",
             "create role",
             "function auth.",
-            "realtime.",
+            "create schema if not exists realtime",
+            "create table realtime.",
+            "alter table realtime.",
+            "create function realtime.",
             "storage.",
         ):
             assert f" {forbidden}" not in f" {text}".replace("\n", " "), migration.file_name

@@ -26,13 +26,6 @@ HEAD = OURS[-1].version
 
 
 @pytest.fixture
-def empty_url(databases: TestDatabases) -> Iterator[str]:
-    """A database without anything of ours. The server may have Supabase's roles from other tests."""
-    with databases.empty() as url:
-        yield url
-
-
-@pytest.fixture
 def limited_role(postgres_url: str) -> Iterator[str]:
     """A role that may log in and nothing else."""
     name = f"aw_test_{secrets.token_hex(4)}"

@@ -1,8 +1,8 @@
-"""A project over each test's database, and the transport to it."""
+"""The project over each test's database as a worker knows it, and the transport to it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from pydantic import SecretStr
@@ -14,15 +14,8 @@ from tests.rest.project import StandIn
 
 
 @pytest.fixture
-def stand_in(database_url: str) -> Iterator[StandIn]:
-    """A project without Realtime."""
-    with StandIn(database_url) as started:
-        yield started
-
-
-@pytest.fixture
 def project(stand_in: StandIn) -> Project:
-    """That project, as a worker knows it."""
+    """The project's address and key."""
     return Project(stand_in.url, SecretStr(SECRET))
 
 

@@ -22,7 +22,7 @@ from websockets.asyncio.server import Server, serve
 
 from agent_worker.db.access.access import Access
 from agent_worker.domain.errors import GatewayError
-from tests.gateway.door import Door
+from tests.gateway.door import door
 from tests.gateway.serving import gateway_database, serving, started
 from tests.rest.phoenix import Phoenix
 
@@ -227,7 +227,7 @@ def _head(status: str, length: int) -> bytes:
 
 async def _is_known(key: str) -> bool:
     try:
-        await Door().admit(apikey=key, bearer=None)
+        await door().admit(apikey=key, bearer=None)
     except GatewayError:
         return False
     return True

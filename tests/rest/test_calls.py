@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from agent_worker.db.access.access import MAX_ROWS
 from agent_worker.db.connection import Database
 from agent_worker.db.firing import Firing
-from agent_worker.db.fleet import Fleet
+from agent_worker.db.fleet import Beat, Fleet
 from agent_worker.db.migrate import check_schema
 from agent_worker.db.project import Project
 from agent_worker.db.queue import Batch, Final, Queue, Said, Spawned
@@ -239,7 +239,7 @@ async def test_a_heartbeat_keeps_the_worker_and_brings_cancel_requests(
 ) -> None:
     worker_id = uuid4()
     pulse = RestPulse(project, worker_id)
-    assert await asyncio.to_thread(pulse.beat, 1) == (False, []), "nobody knows it"
+    assert await asyncio.to_thread(pulse.beat, 1) == Beat(False, []), "nobody knows it"
     await register(Fleet(rest), worker_id)
     task_id = await insert_task(db)
     await claim_all(Queue(rest, worker_id))
@@ -247,7 +247,7 @@ async def test_a_heartbeat_keeps_the_worker_and_brings_cancel_requests(
 
     known = await asyncio.to_thread(pulse.beat, 7)
 
-    assert known == (True, [task_id])
+    assert known == Beat(True, [task_id])
     assert await db.fetch_value("SELECT in_flight FROM agent_worker.workers") == 7
     pulse.close()
     pulse.close()

@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -122,9 +123,15 @@ async def test_answers_at_the_same_time_come_from_one_server(model: LocalChat) -
 
 
 async def test_cancelling_frees_the_server(model: LocalChat, tmp_path: Path) -> None:
-    await hear(model, request("hi", max_tokens=1))
-    rambling = [asyncio.create_task(hear(model, request("Tell a very long story."))) for _ in range(4)]
-    await asyncio.sleep(0.2)
+    async def ramble(has_begun: asyncio.Event) -> None:
+        async with aclosing(model.stream(request("Tell a very long story."))) as chunks:
+            async for _ in chunks:
+                has_begun.set()
+
+    begun = [asyncio.Event() for _ in range(4)]
+    rambling = [asyncio.create_task(ramble(has_begun)) for has_begun in begun]
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(has_begun.wait() for has_begun in begun))
     for task in rambling:
         task.cancel()
     await asyncio.gather(*rambling, return_exceptions=True)
@@ -146,10 +153,11 @@ async def test_processes_share_one_server_that_outlives_its_starter(model: Local
         assert first is not None
         await hear(model, request("hi", max_tokens=1))
         assert running(tmp_path) == first
-    await asyncio.sleep(2 * LINGER_S)  # the starter was killed; this process still counts
+    killed_at = time.monotonic()  # the starter; this process still counts
 
-    assert running(tmp_path) == first
-    await hear(model, request("hi", max_tokens=1))
+    while time.monotonic() < killed_at + 2 * LINGER_S:
+        await hear(model, request("hi", max_tokens=4))
+        assert running(tmp_path) == first
 
 
 async def test_processes_that_start_at_the_same_time_get_one_server(tmp_path: Path) -> None:

@@ -6,10 +6,15 @@ import pickle
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 
 from agent_worker.domain.errors import ConfigurationError
-from agent_worker.registry import build_processors, process_builders, processor_classes
+from agent_worker.domain.json import JsonObject
+from agent_worker.domain.processor import TaskContext
+from agent_worker.domain.task import Task
+from agent_worker.registry import build_processors, payload_schemas, process_builders, processor_classes
 
 SHOUT = """
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -143,3 +148,45 @@ def test_a_class_that_a_process_would_not_find_is_refused(tmp_path: Path) -> Non
     path.write_text(HEAVY.format(runs_in="process", form="def"))
     with pytest.raises(ConfigurationError, match=r"inside\.<locals>\.Hidden cannot run in a process"):
         process_builders(build_processors([f"{path}:Found"]))
+
+
+def test_a_processor_describes_its_payload_by_a_model_or_a_schema() -> None:
+    class Order(BaseModel):
+        seats: int
+
+    class Reserve:
+        kind = "reserve"
+        payload_schema = Order
+
+        async def process(self, task: Task, ctx: TaskContext) -> JsonObject:
+            return {}
+
+    schemas = payload_schemas({**build_processors(kinds=["chat", "echo"]), "reserve": Reserve()})
+
+    assert schemas["reserve"]["required"] == ["seats"]
+    assert schemas["echo"]["required"] == ["prompt"]
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("declared", ["string", 7, ["list"], object(), {"type": {1, 2}}], ids=range(5))
+def test_a_payload_schema_that_describes_nothing_is_refused(declared: object) -> None:
+    class Odd:
+        kind = "odd"
+        payload_schema = declared
+
+        async def process(self, task: Task, ctx: TaskContext) -> JsonObject:
+            return {}
+
+    with pytest.raises(ConfigurationError, match="the payload_schema of Odd describes nothing"):
+        payload_schemas({"odd": Odd()})
+
+
+def test_a_processor_that_says_nothing_of_its_payload_has_no_schema() -> None:
+    class Plain:
+        kind = "plain"
+
+        async def process(self, task: Task, ctx: TaskContext) -> JsonObject:
+            return {}
+
+    assert payload_schemas({"plain": Plain()}) == {}

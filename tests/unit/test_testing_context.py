@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent_worker.domain.chat import ChatModel
-from agent_worker.domain.errors import LeaseLost, ProcessorError
+from agent_worker.domain.errors import LeaseLost, ProcessorError, Unstorable
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.processor import TaskContext
@@ -52,6 +52,17 @@ async def test_a_step_runs_once_in_the_life_of_the_task() -> None:
 
     assert first == later == [1]
     assert ctx.events == [Event("charged", {"step": "charge"})]
+
+
+async def test_a_step_whose_result_has_no_json_form_fails_as_it_does_on_a_worker() -> None:
+    async def measure() -> float:
+        return float("nan")
+
+    ctx = FakeContext()
+    with pytest.raises(Unstorable, match="the result of 'measure'"):
+        await ctx.step("measure", measure)
+    with pytest.raises(Unstorable, match="the result of 'note'"):
+        await ctx.checkpoint.put("note", float("inf"))
 
 
 async def test_a_step_returns_what_json_brings_back() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import itertools
-import json
-import logging
 import queue
 import threading
 import time
@@ -16,9 +14,9 @@ from uuid import UUID
 from agent_worker.domain.errors import LeaseLost, Unstorable
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
-from agent_worker.domain.replay import Parked, idempotency_key
-from agent_worker.domain.task import Resume, Task
-from agent_worker.telemetry import task_logger
+from agent_worker.domain.replay import Parked, as_stored
+from agent_worker.domain.task import Task
+from agent_worker.worker.attempt import AttemptFacts
 from agent_worker.worker.pool.wire import CALL, Reply, encode, restore
 
 _step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agent_worker_remote_step", default=None)
@@ -92,12 +90,11 @@ class Calls:
             reply_box.put(None)
 
 
-class RemoteTaskContext:
+class RemoteTaskContext(AttemptFacts):
     """`SyncTaskContext` at the far end of the socket."""
 
     def __init__(self, task: Task, deadline: float, calls: Calls) -> None:
-        self._task = task
-        self._deadline = deadline
+        super().__init__(task, deadline)
         self._calls = calls
         self.checkpoint = RemoteTaskContext._Notes(calls)
 
@@ -114,31 +111,12 @@ class RemoteTaskContext:
 
         def put(self, key: str, value: JsonValue) -> None:
             """Store `value` durably before returning."""
-            self._calls.call("put", key=key, value=_storable(key, value))
-
-    @property
-    def resume(self) -> Resume:
-        """Why this attempt runs."""
-        return self._task.resume
+            self._calls.call("put", key=key, value=as_stored(key, value))
 
     @property
     def cancelled(self) -> bool:
         """Whether to stop: who does not within half a second is killed."""
         return self._calls.has_ended or time.monotonic() >= self._deadline
-
-    @property
-    def deadline(self) -> float:
-        """When the attempt times out, on the clock of `time.monotonic()`."""
-        return self._deadline
-
-    @property
-    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A standard logger whose records carry task_id, kind and attempt."""
-        return task_logger(self._task)
-
-    def idempotency_key(self, key: str) -> str:
-        """Return `task:key`, the same for every run of the step."""
-        return idempotency_key(self._task.id, key)
 
     def emit(self, event: Event) -> None:
         """Add an event to the task's stream."""
@@ -164,7 +142,7 @@ class RemoteTaskContext:
             result = fn()
         finally:
             _step.reset(token)
-        value = _storable(key, result)
+        value = as_stored(key, result)
         self._calls.call("finish_step", key=key, value=value)
         return value
 
@@ -187,15 +165,6 @@ class RemoteTaskContext:
     ) -> Sequence[JsonObject]:
         """Have the client run tools; the arguments of `TaskContext.ask_client`."""
         return self._calls.call("ask_client", key=key, tool_calls=list(tool_calls), timeout_s=timeout_s)  # type: ignore[return-value]  # checked by the other end: a list of objects
-
-
-def _storable(key: str, value: JsonValue) -> JsonValue:
-    """Return a value as every later attempt will read it: having gone through JSON."""
-    try:
-        stored: JsonValue = json.loads(dump_json(value))
-    except (ValueError, TypeError) as exc:
-        raise Unstorable(f"the result of {key!r} ({exc})") from exc
-    return stored
 
 
 def _ended() -> LeaseLost:

@@ -1,0 +1,1 @@
+"""Supabase Realtime over one WebSocket: channels, broadcast, presence and database changes."""

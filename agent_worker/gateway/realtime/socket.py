@@ -1,0 +1,93 @@
+"""One WebSocket: a task that reads, a task that writes, and a session between them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from agent_worker.domain.caller import Caller
+from agent_worker.gateway.realtime.frames import Version
+from agent_worker.gateway.realtime.hub import Hub
+from agent_worker.gateway.realtime.outbox import GOING_AWAY
+from agent_worker.gateway.realtime.session import Session
+
+logger = structlog.get_logger(__name__)
+
+INTERNAL_ERROR = 1011
+
+_GONE = (WebSocketDisconnect, OSError)
+"""Somebody who went away while we were writing."""
+
+
+async def serve(websocket: WebSocket, hub: Hub, *, version: Version, caller: Caller) -> None:
+    """Speak with a client until one side ends it; whatever it sends, this returns.
+
+    Args:
+        websocket: Not accepted yet.
+        hub: What all sockets share.
+        version: Version of the protocol.
+        caller: Whom its API key stands for.
+    """
+    with contextlib.suppress(*_GONE):
+        await websocket.accept()
+        hub.pool.sockets += 1
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                session = Session(hub, version=version, caller=caller, create_task=tasks.create_task)
+                await _converse(websocket, session, hub, tasks)
+        finally:
+            hub.pool.sockets -= 1
+
+
+async def _converse(websocket: WebSocket, session: Session, hub: Hub, tasks: asyncio.TaskGroup) -> None:
+    outbox = session.outbox
+    reading = tasks.create_task(_read(websocket, session, idle_s=hub.limits.idle_s))
+    writing = tasks.create_task(_write(websocket, session))
+    try:
+        ends: set[asyncio.Future[Any]] = {reading, writing, outbox.over}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        session.close()
+        outbox.close(GOING_AWAY)
+        await asyncio.wait({writing}, timeout=hub.limits.farewell_s)
+    finally:
+        session.close()
+        outbox.close(GOING_AWAY)
+        outbox.clear()
+        reading.cancel()
+        writing.cancel()
+    with contextlib.suppress(
+        *_GONE, TimeoutError, RuntimeError
+    ):  # Starlette's for a socket that is closed already
+        async with asyncio.timeout(hub.limits.farewell_s):
+            await websocket.close(*outbox.over.result())
+
+
+async def _read(websocket: WebSocket, session: Session, *, idle_s: float) -> None:
+    while not session.outbox.over.done():
+        try:
+            async with asyncio.timeout(idle_s):
+                message = await websocket.receive()
+        except TimeoutError:
+            session.outbox.close(GOING_AWAY, "No heartbeat")
+            return
+        if message["type"] == "websocket.disconnect":
+            return
+        text = message.get("text")
+        try:
+            await session.receive(message["bytes"] if text is None else text)
+        except Exception:
+            logger.exception("realtime.message_failed")
+            session.outbox.close(INTERNAL_ERROR, "Something went wrong here")
+
+
+async def _write(websocket: WebSocket, session: Session) -> None:
+    async def send(frame: str | bytes) -> None:
+        kind = "text" if isinstance(frame, str) else "bytes"
+        await websocket.send({"type": "websocket.send", kind: frame})
+
+    with contextlib.suppress(*_GONE):
+        await session.outbox.write_to(send)

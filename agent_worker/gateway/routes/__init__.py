@@ -1,0 +1,1 @@
+"""Routes that are nobody else's: health, metrics, the dashboard."""

@@ -1,0 +1,13 @@
+/* What a visitor loads, compressed: fails when it is more than the budget. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+const BUDGET_BYTES = 200_000;
+const built = resolve(import.meta.dirname, '../../../agent_worker/gateway/dashboard');
+
+const files = readdirSync(built, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+const sizes = files.map((entry) => gzipSync(readFileSync(join(entry.parentPath, entry.name))).length);
+const total = sizes.reduce((sum, size) => sum + size, 0);
+console.log(`dashboard: ${(total / 1000).toFixed(0)} kB compressed, of at most ${BUDGET_BYTES / 1000}`);
+if (total > BUDGET_BYTES) process.exit(1);

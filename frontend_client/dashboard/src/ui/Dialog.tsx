@@ -1,0 +1,69 @@
+import { type ReactElement, type ReactNode, useEffect, useId, useRef } from 'react';
+
+interface DialogProps {
+  readonly title: string;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+  readonly wide?: boolean;
+}
+
+/** A window over the page; Escape and a click beside it close it, and focus goes back to where it was. */
+export function Dialog({ title, onClose, children, wide = false }: DialogProps): ReactElement {
+  const ref = useRef<HTMLDialogElement>(null);
+  const id = useId();
+  useEffect(() => {
+    const dialog = ref.current;
+    if (dialog !== null && !dialog.open) dialog.showModal();
+    return () => dialog?.close();
+  }, []);
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes it, by the browser
+    <dialog
+      ref={ref}
+      className={wide ? 'wide' : ''}
+      aria-labelledby={id}
+      onCancel={onClose}
+      onClick={(event) => event.target === ref.current && onClose()}
+    >
+      <div className="dialog-body">
+        <h2 id={id}>{title}</h2>
+        {children}
+      </div>
+    </dialog>
+  );
+}
+
+interface ConfirmProps {
+  readonly title: string;
+  readonly action: string;
+  readonly keep: string;
+  readonly onConfirm: () => void;
+  readonly onClose: () => void;
+  readonly children?: ReactNode;
+}
+
+/** Ask before something that cannot be taken back. */
+export function Confirm({ title, action, keep, onConfirm, onClose, children }: ConfirmProps): ReactElement {
+  return (
+    <Dialog title={title} onClose={onClose}>
+      {children}
+      <div className="actions end">
+        <button type="button" onClick={onClose}>
+          {keep}
+        </button>
+        <button
+          type="button"
+          className="danger"
+          // biome-ignore lint/a11y/noAutofocus: the dialog was asked for, and Enter is its answer
+          autoFocus
+          onClick={() => {
+            onConfirm();
+            onClose();
+          }}
+        >
+          {action}
+        </button>
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,130 @@
+import type { ReactElement } from 'react';
+import { oneLine, precise, secondsBetween } from '../model/format';
+import { type Part, partsOf, type StepPart, type ToolPart } from '../model/stream';
+import { isFinal, type Task, type TaskEvent, textOf } from '../model/task';
+import { CopyButton } from './CopyButton';
+import { JsonValue } from './JsonTree';
+import { StateMark } from './State';
+
+interface AnswerProps {
+  readonly task: Task;
+  readonly events: readonly TaskEvent[];
+  /** Text that streams after the events. */
+  readonly pending: string;
+  readonly now: number;
+}
+
+/** What a task says: the text as it comes, tools and steps folded; once it has ended, its answer or its failure. */
+export function Answer({ task, events, pending, now }: AnswerProps): ReactElement {
+  const parts = partsOf(events, pending);
+  const streams = parts.some((part) => part.type === 'text' && !part.isReasoning);
+  const answer = textOf(task.response_payload, 'answer');
+  const spoken = parts.flatMap((part) => (part.type === 'text' && !part.isReasoning ? [part.text] : [])).join('\n\n');
+  return (
+    <section className="card" aria-label="Answer">
+      <header className="card-head">
+        <h2>Answer</h2>
+        <Model task={task} />
+        {(spoken || answer) && <CopyButton text={spoken || answer} />}
+      </header>
+      <Failure task={task} />
+      {parts.map((part) => (
+        <PartView key={`${part.type}:${part.id}`} part={part} now={now} />
+      ))}
+      {!streams && answer && <p className="said">{answer}</p>}
+      {task.status === 'processing' && <span className="caret" aria-hidden="true" />}
+      <Quiet task={task} isEmpty={parts.length === 0 && !answer} />
+      {/* One sentence at the end, instead of every word as it comes. */}
+      <p className="visually-hidden" role="status">
+        {isFinal(task.status) ? `The task is ${task.status}.` : ''}
+      </p>
+    </section>
+  );
+}
+
+function Quiet({ task, isEmpty }: { task: Task; isEmpty: boolean }): ReactElement | null {
+  if (!isEmpty || task.status === 'failed' || task.status === 'cancelled') return null;
+  const sentence = {
+    pending: 'Waits for a worker.',
+    processing: 'Runs; nothing said yet.',
+    waiting: 'Waits for an answer. It holds no worker meanwhile.',
+    completed: 'It ended without text. See its response.',
+  }[task.status];
+  return <p className="muted">{sentence}</p>;
+}
+
+function Model({ task }: { task: Task }): ReactElement | null {
+  const model = textOf(task.response_payload, 'model');
+  const usage = task.response_payload?.usage;
+  const tokens =
+    typeof usage === 'object' && usage !== null && 'output_tokens' in usage
+      ? `${String(usage.output_tokens)} tokens`
+      : '';
+  const facts = [model, tokens].filter(Boolean).join(' · ');
+  return facts ? <span className="muted small">{facts}</span> : null;
+}
+
+function Failure({ task }: { task: Task }): ReactElement | null {
+  if (task.status !== 'failed' && task.status !== 'cancelled') return null;
+  return (
+    <div className={`failure is-${task.status}`}>
+      <b>{textOf(task.response_payload, 'error') || `The task was ${task.status}.`}</b>
+      <code>{textOf(task.response_payload, 'code')}</code>
+    </div>
+  );
+}
+
+function PartView({ part, now }: { part: Part; now: number }): ReactElement {
+  switch (part.type) {
+    case 'text':
+      return part.isReasoning ? (
+        <details className="fold">
+          <summary>Reasoning</summary>
+          <p className="said muted">{part.text}</p>
+        </details>
+      ) : (
+        <p className="said">{part.text}</p>
+      );
+    case 'tool':
+      return <Tool part={part} now={now} />;
+    case 'step':
+      return <Step part={part} now={now} />;
+    case 'note':
+      return <p className="note">{part.text}</p>;
+  }
+}
+
+function Tool({ part, now }: { part: ToolPart; now: number }): ReactElement {
+  const state = part.error !== null ? 'failed' : part.endedAt === null ? 'runs' : '';
+  return (
+    <details className="fold">
+      <summary>
+        <span className="mono">{part.name || 'tool'}</span>
+        <span className="muted grow">{oneLine(JSON.stringify(part.input) ?? '', 80)}</span>
+        <span className={part.error === null ? 'muted' : 'is-failed'}>
+          {[state, precise(secondsBetween(part.startedAt, part.endedAt ?? now))].filter(Boolean).join(' · ')}
+        </span>
+      </summary>
+      <p className="muted small">Input</p>
+      <JsonValue value={part.input} />
+      {part.output !== undefined && (
+        <>
+          <p className="muted small">Output</p>
+          <JsonValue value={part.output} />
+        </>
+      )}
+      {part.error !== null && <p className="is-failed">{part.error}</p>}
+    </details>
+  );
+}
+
+function Step({ part, now }: { part: StepPart; now: number }): ReactElement {
+  return (
+    <p className="step" style={{ paddingInlineStart: `${part.depth * 16}px` }}>
+      <StateMark status={part.endedAt === null ? 'processing' : 'completed'} />
+      <span>{part.name}</span>
+      <span className="muted small">{part.kind}</span>
+      <span className="muted small">{precise(secondsBetween(part.startedAt, part.endedAt ?? now))}</span>
+    </p>
+  );
+}
