@@ -40,6 +40,9 @@ LIBRARIES = ("fastapi", "uvicorn", "httptools", "jwt")
 OWN_CONNECTIONS = 2
 """For users, sessions and health, beside AGENT_WORKER_GATEWAY_CONNECTIONS for requests."""
 
+LONGEST_STATEMENT_S = 70.0
+"""PostgreSQL ends the statements of requests after 60 s at most, and says so; this is for when it does not."""
+
 OPERATOR_EMAIL = "operator@localhost"
 OPERATOR: JsonObject = {"agent_worker": "operator"}
 """What app_metadata says of a user who may see and steer everything; see is_operator() in the migrations."""
@@ -310,7 +313,12 @@ async def _access(settings: Settings, database_url: str) -> AsyncIterator[Access
     from agent_worker.db.access.acting import give_up_rights
     from agent_worker.db.connection import Database
 
-    async with Database(database_url, max_size=settings.gateway_connections, configure=give_up_rights) as db:
+    async with Database(
+        database_url,
+        max_size=settings.gateway_connections,
+        statement_timeout_s=LONGEST_STATEMENT_S,
+        configure=give_up_rights,
+    ) as db:
         access = Access(db)
         await access.start()
         try:

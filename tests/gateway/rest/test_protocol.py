@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.gateway.conftest import PUBLISHABLE
+from tests.gateway.door import PUBLISHABLE
 from tests.gateway.rest.conftest import Speak
 
 OBJECT = {"accept": "application/vnd.pgrst.object+json"}

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.gateway.conftest import PUBLISHABLE, Script, token
+from tests.gateway.conftest import Script
+from tests.gateway.door import PUBLISHABLE, token
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 

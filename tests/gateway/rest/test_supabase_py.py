@@ -10,7 +10,7 @@ import pytest
 from postgrest import APIError, CountMethod
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
-from tests.gateway.conftest import PUBLISHABLE, token
+from tests.gateway.door import PUBLISHABLE, token
 
 
 @pytest.fixture
