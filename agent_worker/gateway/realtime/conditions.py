@@ -95,22 +95,19 @@ class Condition:
     def _answer(self, text: str | None) -> bool | Verdict | None:
         match self.term.operator:
             case "is":
-                return self._is(text)
-            case "isdistinct" if text is None:
-                return True
-            case _ if text is None:
-                return None
+                return text == {"true": "t", "false": "f"}.get(self.value)
             case "in":
                 return self._is_in(text)
-            case known if known in _ORDER:
-                return self._compare(known, text)
+            case name if text is None:
+                return True if name == "isdistinct" else None
+            case name if name in _ORDER:
+                return self._compare(name, text)
             case _:
                 return Verdict.ASK
 
-    def _is(self, text: str | None) -> bool:
-        return text == {"true": "t", "false": "f"}.get(self.term.value)
-
-    def _is_in(self, text: str) -> bool | Verdict | None:
+    def _is_in(self, text: str | None) -> bool | Verdict | None:
+        if text is None:
+            return False if self.value == "{}" else None
         if self.type_.base_oid not in _ONE_TEXT:
             return Verdict.ASK
         if text in self.values:
