@@ -294,3 +294,14 @@ async def test_no_body_is_a_server_error(ask: Api, body: dict[str, Any], path: s
     reply = await ask(method, path, key=ask.secret, json=body)
 
     assert reply.status_code < 500, reply.text
+
+
+async def test_the_openapi_document_describes_sign_in_and_its_refusals(ask: Api) -> None:
+    document = (await ask("GET", "/openapi.json")).json()
+
+    sign_up = document["paths"]["/auth/v1/signup"]["post"]
+    assert sign_up["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/SignUp")
+    for status in ("400", "401", "403", "422", "429"):
+        schema = sign_up["responses"][status]["content"]["application/json"]["schema"]
+        assert schema["$ref"].endswith("/Problem")
+    assert "/auth/v1/admin/users/{user_id}" in document["paths"]
