@@ -126,9 +126,11 @@ async def test_an_anonymous_user_has_no_password_to_sign_in_with(ask: Api) -> No
 async def test_guessing_passwords_is_stopped_for_the_guesser_alone(ask: Api) -> None:
     await ask.sign_up("ann@example.com")
     guess = {"email": "ann@example.com", "password": "guess"}
-    statuses = [(await ask("POST", PASSWORD, json=guess)).status_code for _ in range(22)]
+    statuses: list[int] = []
+    while 429 not in statuses and len(statuses) < 60:  # one more is forgiven every 5 seconds
+        statuses.append((await ask("POST", PASSWORD, json=guess)).status_code)
 
-    assert statuses[:20] == [400] * 20
+    assert set(statuses[:20]) == {400}
     assert statuses[-1] == 429
     other = {"email": "bob@example.com", "password": "guess"}
     assert (await ask("POST", PASSWORD, json=other)).status_code == 400
