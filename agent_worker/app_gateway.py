@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 KEYRING = "keys.json"
 """In the data directory: what was made because no setting names it."""
+
+LIBRARIES = ("fastapi", "uvicorn", "httptools", "jwt")
+"""What the extra `gateway` brings, as modules are called."""
 
 OWN_CONNECTIONS = 2
 """For users, sessions and health, beside AGENT_WORKER_GATEWAY_CONNECTIONS for requests."""
@@ -165,9 +169,15 @@ def require_closed(settings: Settings) -> None:
     """Make sure that a gateway others can reach has keys that its owner chose.
 
     Raises:
-        ConfigurationError: It listens beyond this machine, and a key, or how tokens are checked, is not set.
+        ConfigurationError: It listens beyond this machine, and a key, or how tokens are checked, is not set; or a
+            library it stands on is not installed.
     """
-    from agent_worker.security.jwks import is_loopback
+    if missing_parts := [name for name in LIBRARIES if find_spec(name) is None]:
+        raise ConfigurationError(
+            f"the gateway's libraries are not installed ({', '.join(missing_parts)}) · "
+            "run: pip install 'agent-worker[gateway]'"
+        )
+    from agent_worker.domain.loopback import is_loopback
 
     if is_loopback(settings.gateway_host):
         return
@@ -276,10 +286,10 @@ async def _operator(accounts: Accounts, users: Users) -> SignIn:
 
 
 def _options(settings: Settings, keys: ApiKeys, sign_in: SignIn | None) -> GatewayOptions:
+    from agent_worker.domain.loopback import is_loopback
     from agent_worker.gateway.edge import Origins
     from agent_worker.gateway.routes.dashboard import DashboardConfig, built_files
     from agent_worker.gateway.server import GatewayOptions
-    from agent_worker.security.jwks import is_loopback
 
     is_local = is_loopback(settings.gateway_host)
     return GatewayOptions(

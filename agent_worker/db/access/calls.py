@@ -51,7 +51,7 @@ def _from_text(
     value = given[argument.name]
     if isinstance(value, tuple):
         value = array_literal(value) if argument.is_variadic else value[-1]
-    elif argument.is_variadic:
+    elif argument.is_variadic and not value.startswith("{"):  # supabase-py writes a list as an array
         value = array_literal([value])
     return _passed(argument, composer.bind(value, argument.type))
 

@@ -269,7 +269,14 @@ class Changes:
                 await asyncio.sleep(0)
             if not seat.is_gone and await self._may_see(match, seat, seen) and not seat.is_gone:
                 ids = [post.id for post in sorted(posts, key=lambda post: post.order)]
-                seat.subscriber.deliver(ids, written.data(seat.eyes.role, select))
+                self._hand_over(seat, ids, written.data(seat.eyes.role, select))
+
+    def _hand_over(self, seat: Seat, ids: Sequence[int], data_json: str) -> None:
+        try:
+            seat.subscriber.deliver(ids, data_json)
+        except Exception:  # the gateway's edge: one socket's trouble is not another's
+            logger.exception("changes.subscriber_failed")
+            self.remove(seat.subscriber)
 
     async def _may_see(self, match: _Match, seat: Seat, seen: _Seen) -> bool:
         while match.asks((eyes := seat.eyes).role):

@@ -52,7 +52,7 @@ NOT_ONE = "Cannot coerce the result to a single JSON object"
 
 
 @pytest.mark.parametrize("version", ["2.109", "2.119"])
-async def test_supabase_js_reads_writes_and_calls(
+async def test_supabase_js_reads_writes_and_calls(  # noqa: PLR0915 - one script, one story
     run_script: Script, gateway: str, ann: UUID, version: str
 ) -> None:
     told = await run_script(

@@ -55,7 +55,7 @@ export class LiveFeed {
       },
       onLive: (isLive) => {
         this.#set(isLive ? 'live' : 'down');
-        this.#send({ type: 'again' });
+        if (isLive) this.#send({ type: 'again' });
       },
       onWake: () => this.#send({ type: 'again' }),
     });

@@ -19,6 +19,8 @@ export interface TaskList {
 export type Change = Omit<TaskRow, 'prompt' | 'code' | 'error'>;
 
 export type ListAction =
+  /** Whatever is new from now on may be missing in what comes. */
+  | { readonly type: 'loading' }
   | { readonly type: 'loaded'; readonly rows: readonly TaskRow[]; readonly hasMore: boolean }
   | { readonly type: 'older'; readonly rows: readonly TaskRow[]; readonly hasMore: boolean }
   | { readonly type: 'refreshed'; readonly rows: readonly TaskRow[] }
@@ -28,6 +30,8 @@ export type ListAction =
       readonly search: Search;
       readonly now: number;
     }
+  /** The newest page was read while changes do not flow: what is shown changes in place, what is not is new. */
+  | { readonly type: 'looked'; readonly rows: readonly TaskRow[] }
   | { readonly type: 'deleted'; readonly id: string };
 
 export const NOTHING: TaskList = { rows: [], unseen: new Set(), isLoaded: false, hasMore: false };
@@ -37,15 +41,26 @@ export const MOST_UNSEEN = 1000;
 
 export function reduceList(list: TaskList, action: ListAction): TaskList {
   switch (action.type) {
-    case 'loaded':
-      return { rows: action.rows, unseen: new Set(), isLoaded: true, hasMore: action.hasMore };
+    case 'loading':
+      return { ...list, unseen: new Set() };
+    case 'loaded': {
+      const unseen = new Set(list.unseen);
+      for (const row of action.rows) unseen.delete(row.id);
+      const known = new Map(list.rows.map((row) => [row.id, row]));
+      return { rows: merge(action.rows, known), unseen, isLoaded: true, hasMore: action.hasMore };
+    }
     case 'older': {
       const known = new Set(list.rows.map((row) => row.id));
       const added = action.rows.filter((row) => !known.has(row.id));
       return { ...list, rows: [...list.rows, ...added], hasMore: action.hasMore };
     }
     case 'refreshed':
-      return { ...list, rows: merge(list.rows, new Map(action.rows.map((row) => [row.id, row]))) };
+      return refresh(list, action.rows);
+    case 'looked': {
+      const shown = new Set(list.rows.map((row) => row.id));
+      const unseen = action.rows.map((row) => row.id).filter((id) => !shown.has(id));
+      return { ...refresh(list, action.rows), unseen: new Set(unseen) };
+    }
     case 'changed':
       return change(list, action.changes, action.search, action.now);
     case 'deleted': {
@@ -61,6 +76,10 @@ export function idsToRead(list: TaskList, changes: readonly Change[]): readonly 
   const shown = new Set(list.rows.map((row) => row.id));
   const ended = changes.filter((row) => row.status === 'failed' || row.status === 'cancelled');
   return [...new Set(ended.map((row) => row.id))].filter((id) => shown.has(id));
+}
+
+function refresh(list: TaskList, rows: readonly TaskRow[]): TaskList {
+  return { ...list, rows: merge(list.rows, new Map(rows.map((row) => [row.id, row]))) };
 }
 
 function change(list: TaskList, changes: readonly Change[], search: Search, now: number): TaskList {

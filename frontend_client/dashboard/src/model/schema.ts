@@ -42,7 +42,7 @@ const LONG = /^(prompt|system|content|text|body|note|message|comment|description
 export function fieldsOf(schema: JsonObject): readonly Field[] {
   const properties = isObject(schema.properties) ? schema.properties : {};
   const required = Array.isArray(schema.required) ? schema.required : [];
-  return Object.entries(properties).map(([name, raw]) => {
+  const fields = Object.entries(properties).map(([name, raw]) => {
     const own = plain(isObject(raw) ? raw : {}, schema);
     const options = optionsOf(own, schema);
     return {
@@ -55,6 +55,9 @@ export function fieldsOf(schema: JsonObject): readonly Field[] {
       schema: own,
     };
   });
+  // PostgreSQL keeps no order of names: what is needed comes first, and before it what everything is asked with.
+  const rank = (field: Field) => (field.name === 'prompt' ? 0 : field.isRequired ? 1 : 2);
+  return fields.toSorted((a, b) => rank(a) - rank(b));
 }
 
 /** What the inputs hold before anybody typed: defaults, and a task's earlier payload. */

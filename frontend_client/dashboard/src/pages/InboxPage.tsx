@@ -54,6 +54,7 @@ export function InboxPage({
   if (current === undefined) return <NothingAsked />;
   return (
     <div className="inbox">
+      <h1 className="visually-hidden">Inbox</h1>
       <nav aria-label="Questions">
         <ul className="inbox-list">
           {sorted.map((question) => (
@@ -115,7 +116,7 @@ function AskedBy({ taskId }: { taskId: string }): ReactElement {
 function NothingAsked(): ReactElement {
   return (
     <div className="empty">
-      <h2>Nothing to answer</h2>
+      <h1>Nothing to answer</h1>
       <p>Questions come here when a task asks a person. In a processor:</p>
       <div className="code">
         <pre>{EXAMPLE}</pre>

@@ -51,6 +51,7 @@ export function PlayPage({ kind, from }: { kind: string | null; from: string | n
   const isReady = (kinds.data !== undefined || kinds.error !== null) && given.data !== undefined;
   return (
     <div className="play">
+      <h1 className="visually-hidden">Play</h1>
       <section className="card" aria-label="Ask">
         <div className="field">
           <label htmlFor="kind">Kind</label>

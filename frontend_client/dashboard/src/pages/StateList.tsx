@@ -18,13 +18,8 @@ interface Counted {
   readonly fleet: FleetStatus | null;
 }
 
-interface StateListProps {
-  readonly search: Search;
-  readonly onSearch: (search: Search) => void;
-}
-
 /** The states with how many tasks each has, and in one sentence how the fleet stands. */
-export function StateList({ search }: StateListProps): ReactElement {
+export function StateList({ search }: { search: Search }): ReactElement {
   const counted = useCounts();
   const only = search.statuses.length === 1 ? search.statuses[0] : null;
   const line = counted?.fleet ? headline(counted.fleet) : null;

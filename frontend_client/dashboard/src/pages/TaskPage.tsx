@@ -50,6 +50,7 @@ export function TaskPage({ id }: { id: string }): ReactElement {
     return (
       <div className="task-page">
         <BackLink />
+        <h1 className="visually-hidden">Task {shortId(id)}</h1>
         {problem && (
           <div className="empty">
             <h2>No such task</h2>

@@ -28,27 +28,29 @@ export function TaskTable(props: TaskTableProps): ReactElement {
   const { list, selected, cursor, onToggle, onOpen } = props;
   const now = useNow();
   return (
-    <div className="table" role="table" aria-label="Tasks" aria-busy={!list.isLoaded}>
-      {selected.size > 0 ? <BulkBar {...props} /> : <Head {...props} />}
-      <Unseen list={list} onReload={props.onReload} />
-      {!list.isLoaded && <Placeholder />}
-      {list.rows.map((row) => (
-        <Row
-          key={row.id}
-          row={row}
-          now={now}
-          isSelected={selected.has(row.id)}
-          isCurrent={cursor === row.id}
-          onToggle={onToggle}
-          onOpen={onOpen}
-        />
-      ))}
+    <>
+      <div className="table" role="table" aria-label="Tasks" aria-busy={!list.isLoaded}>
+        {selected.size > 0 ? <BulkBar {...props} /> : <Head {...props} />}
+        {list.isLoaded && list.unseen.size > 0 && <Unseen count={list.unseen.size} onReload={props.onReload} />}
+        {!list.isLoaded && <Placeholder />}
+        {list.rows.map((row) => (
+          <Row
+            key={row.id}
+            row={row}
+            now={now}
+            isSelected={selected.has(row.id)}
+            isCurrent={cursor === row.id}
+            onToggle={onToggle}
+            onOpen={onOpen}
+          />
+        ))}
+      </div>
       {list.hasMore && (
         <button type="button" className="older" onClick={props.onOlder} disabled={props.isLoadingOlder}>
           {props.isLoadingOlder ? 'Reading…' : 'Older tasks'}
         </button>
       )}
-    </div>
+    </>
   );
 }
 
@@ -75,36 +77,38 @@ function Head({ list, onSelect }: TaskTableProps): ReactElement {
 function BulkBar({ list, selected, canRetry, onSelect, onRetry, onCancel }: TaskTableProps): ReactElement {
   const chosen = list.rows.filter((row) => selected.has(row.id));
   const ended = chosen.filter((row) => isFinal(row.status)).length;
+  const some = (part: number) => (part > 0 && part < chosen.length ? ` ${count(part)}` : '');
   return (
-    <div className="row bulk" role="toolbar" aria-label="Selected tasks">
-      <span className="cell-tick">
+    <div className="row bulk" role="row">
+      <span role="cell" className="cell-tick">
         <input type="checkbox" aria-label="Select none" checked onChange={() => onSelect(new Set())} />
       </span>
-      <b>{count(selected.size)} selected</b>
-      {canRetry && (
-        <button type="button" className="small" onClick={onRetry} disabled={ended === 0}>
-          Retry {ended > 0 && ended < chosen.length ? count(ended) : ''} <kbd>r</kbd>
+      <div role="cell" className="actions">
+        <b role="status">{count(selected.size)} selected</b>
+        {canRetry && (
+          <button type="button" className="small" onClick={onRetry} disabled={ended === 0}>
+            Retry{some(ended)} <kbd>r</kbd>
+          </button>
+        )}
+        <button type="button" className="small" onClick={onCancel} disabled={ended === chosen.length}>
+          Cancel{some(chosen.length - ended)} <kbd>c</kbd>
         </button>
-      )}
-      <button type="button" className="small" onClick={onCancel} disabled={ended === chosen.length}>
-        Cancel {ended > 0 && ended < chosen.length ? count(chosen.length - ended) : ''} <kbd>c</kbd>
-      </button>
-      <button type="button" className="quiet small" onClick={() => onSelect(new Set())}>
-        Clear
-      </button>
+        <button type="button" className="quiet small" onClick={() => onSelect(new Set())}>
+          Clear
+        </button>
+      </div>
     </div>
   );
 }
 
-function Unseen({ list, onReload }: { list: TaskList; onReload: () => void }): ReactElement {
-  const { size } = list.unseen;
+function Unseen({ count: size, onReload }: { count: number; onReload: () => void }): ReactElement {
   return (
-    <div role="status" className="unseen-place">
-      {size > 0 && list.isLoaded && (
+    <div role="row">
+      <span role="cell">
         <button type="button" className="unseen" onClick={onReload}>
           {size >= MOST_UNSEEN ? '999+' : count(size)} new
         </button>
-      )}
+      </span>
     </div>
   );
 }

@@ -77,7 +77,8 @@ export function TasksPage({ search: text }: { search: string }): ReactElement {
 
   return (
     <div className="tasks">
-      <StateList search={search} onSearch={look} />
+      <h1 className="visually-hidden">Tasks</h1>
+      <StateList search={search} />
       <div className="tasks-main">
         <SearchBox text={text} inputRef={box} onSearch={(next) => go({ page: 'tasks', search: next })} />
         <FleetChart search={search} onSearch={look} />

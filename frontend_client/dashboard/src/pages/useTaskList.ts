@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useReducer, useRef, useState } from 'react';
-import { messageOf } from '../data/failure';
-import { listTasks, readRows } from '../data/tasks';
+import { isOffline, messageOf } from '../data/failure';
+import { listTasks, PAGE_SIZE, readRows } from '../data/tasks';
 import { type Change, idsToRead, NOTHING, reduceList, type TaskList } from '../model/list';
 import { parseSearch } from '../model/qualifiers';
 import type { TaskRow } from '../model/task';
@@ -36,7 +36,7 @@ export function useTaskList(text: string): ListControls {
         const rows: readonly TaskRow[] = await readRows(supabase, ids);
         dispatch({ type: 'refreshed', rows });
       } catch (error) {
-        setProblem(messageOf(error));
+        setProblem(problemOf(error));
       }
     },
     [supabase],
@@ -45,13 +45,14 @@ export function useTaskList(text: string): ListControls {
   // biome-ignore lint/correctness/useExhaustiveDependencies: `turn` is what asks for another reading
   useEffect(() => {
     let isOn = true;
+    dispatch({ type: 'loading' });
     listTasks(supabase, parseSearch(text).search, { isOperator }).then(
       (page) => {
         if (!isOn) return;
         setProblem('');
         dispatch({ type: 'loaded', ...page });
       },
-      (error: unknown) => isOn && setProblem(messageOf(error)),
+      (error: unknown) => isOn && setProblem(problemOf(error)),
     );
     return () => {
       isOn = false;
@@ -59,6 +60,7 @@ export function useTaskList(text: string): ListControls {
   }, [supabase, isOperator, text, turn]);
 
   useEffect(() => {
+    let isOn = true;
     let waiting: Change[] = [];
     let timer: ReturnType<typeof setTimeout> | null = null;
     const draw = () => {
@@ -75,16 +77,27 @@ export function useTaskList(text: string): ListControls {
       } else if (event.type === 'task-gone') dispatch({ type: 'deleted', id: event.id });
       else if (event.type === 'again') setTurn((last) => last + (isAtTop(latest.current) ? 1 : 0));
     });
-    const look = setInterval(() => {
+    const look = async () => {
+      try {
+        const { rows } = await listTasks(supabase, parseSearch(text).search, { isOperator });
+        if (!isOn) return;
+        setProblem('');
+        dispatch({ type: 'looked', rows });
+      } catch (error) {
+        if (isOn) setProblem(problemOf(error));
+      }
+    };
+    const looking = setInterval(() => {
       const isSeen = document.visibilityState === 'visible';
-      if (isSeen && feed.flow() !== 'live') void refresh(latest.current.rows.map((row) => row.id));
+      if (isSeen && feed.flow() !== 'live' && latest.current.isLoaded) void look();
     }, LOOK_MS);
     return () => {
+      isOn = false;
       leave();
-      clearInterval(look);
+      clearInterval(looking);
       if (timer !== null) clearTimeout(timer);
     };
-  }, [feed, text, refresh]);
+  }, [feed, supabase, isOperator, text, refresh]);
 
   const reload = useCallback(() => setTurn((last) => last + 1), []);
   const loadOlder = useCallback(async () => {
@@ -94,7 +107,7 @@ export function useTaskList(text: string): ListControls {
     try {
       dispatch({ type: 'older', ...(await listTasks(supabase, parseSearch(text).search, { isOperator, before })) });
     } catch (error) {
-      setProblem(messageOf(error));
+      setProblem(problemOf(error));
     }
     setLoadingOlder(false);
   }, [supabase, isOperator, text]);
@@ -103,5 +116,10 @@ export function useTaskList(text: string): ListControls {
 
 /** Who has read on to older pages keeps them; rows still change where they are. */
 function isAtTop(list: TaskList): boolean {
-  return list.rows.length <= 50;
+  return list.rows.length <= PAGE_SIZE;
+}
+
+/** That nobody answers is said once, above the page. */
+function problemOf(error: unknown): string {
+  return isOffline(error) ? '' : messageOf(error);
 }

@@ -81,9 +81,20 @@ describe('a list that does not jump', () => {
   });
 
   test('shows all that waited when it is loaded anew', () => {
-    const waiting = changed(loaded(), [change({ id: 'new' })]);
-    const again = reduceList(waiting, { type: 'loaded', rows: [row({ id: 'new' })], hasMore: false });
+    const loading = reduceList(changed(loaded(), [change({ id: 'new' })]), { type: 'loading' });
+    const again = reduceList(loading, { type: 'loaded', rows: [row({ id: 'new' })], hasMore: false });
     expect([again.rows.length, again.unseen.size]).toEqual([1, 0]);
+  });
+
+  test('loses nothing that comes while it is loaded anew', () => {
+    const loading = reduceList(loaded(row({ id: 'a' })), { type: 'loading' });
+    const meanwhile = changed(loading, [
+      change({ id: 'new' }),
+      change({ id: 'a', status: 'completed', updated_at: at(9) }),
+    ]);
+    const again = reduceList(meanwhile, { type: 'loaded', rows: [row({ id: 'a' })], hasMore: false });
+    expect(again.rows.map((one) => one.status)).toEqual(['completed']);
+    expect([...again.unseen]).toEqual(['new']);
   });
 
   test('adds older tasks without repeating one', () => {
@@ -93,6 +104,16 @@ describe('a list that does not jump', () => {
       hasMore: true,
     });
     expect(list.rows.map((one) => one.id)).toEqual(['a', 'b', 'c']);
+  });
+
+  test('while changes do not flow, counts what a look finds, and forgets what it does not', () => {
+    const before = changed(loaded(row({ id: 'a' })), [change({ id: 'gone' })]);
+    const looked = reduceList(before, {
+      type: 'looked',
+      rows: [row({ id: 'new' }), row({ id: 'a', status: 'completed', updated_at: at(9) })],
+    });
+    expect(looked.rows.map((one) => [one.id, one.status])).toEqual([['a', 'completed']]);
+    expect([...looked.unseen]).toEqual(['new']);
   });
 
   test('drops what was deleted, shown or not', () => {

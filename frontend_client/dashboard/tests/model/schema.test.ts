@@ -38,8 +38,8 @@ describe('fields', () => {
   test('have readable names', () => {
     expect(fieldsOf(CHAT).map((field) => field.label)).toEqual([
       'Prompt',
-      'Messages',
       'Role',
+      'Messages',
       'Temperature',
       'Max tokens',
       'Tags',
@@ -51,6 +51,14 @@ describe('fields', () => {
   test('of constants are a choice', () => {
     const schema = { properties: { size: { oneOf: [{ const: 'S' }, { const: 'L' }] } } };
     expect(fieldsOf(schema)[0]).toMatchObject({ kind: 'choice', options: ['S', 'L'] });
+  });
+
+  test('come in the order of their use, for the database keeps none', () => {
+    const schema = {
+      properties: { b: { type: 'string' }, prompt: { type: 'string' }, a: { type: 'string' } },
+      required: ['a'],
+    };
+    expect(fieldsOf(schema).map((field) => field.name)).toEqual(['prompt', 'a', 'b']);
   });
 
   test.each<[string, JsonObject]>([
