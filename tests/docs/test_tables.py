@@ -203,7 +203,7 @@ def test_error_page_lists_exactly_the_codes() -> None:
 def refusals_in_code() -> Iterator[str]:
     """Codes of the gateway itself and of auth/v1; rest/v1 and realtime/v1 have pages of their own."""
     for path, tree in sources():
-        if room_of(path) not in PROTOCOLS or {"rest", "realtime"} & set(path.parts):
+        if room_of(path) not in PROTOCOLS or {"rest", "realtime"} & set(path.relative_to(PACKAGE).parts):
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.keyword) and node.arg == "code" and (code := text_of(node.value)):
@@ -213,6 +213,16 @@ def refusals_in_code() -> Iterator[str]:
 def test_gateway_page_lists_exactly_its_codes() -> None:
     listed = [row[0].strip("`") for row in rows(GATEWAY, heading="code")]
     assert sorted(listed) == sorted(set(refusals_in_code()) | {"bad_jwt"})
+
+
+def test_rest_page_lists_exactly_its_codes() -> None:
+    found = {
+        code
+        for path in (PACKAGE / "gateway" / "rest").glob("*.py")
+        for code in re.findall(r"PGRST\d+", path.read_text())
+    }
+    listed = [row[0].strip("`") for row in rows(ROOT / "docs" / "rest.md", heading="code")]
+    assert listed == sorted(found)
 
 
 def retryable_in_code() -> Iterator[tuple[str, bool]]:

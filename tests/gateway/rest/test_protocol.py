@@ -10,8 +10,11 @@ import httpx
 import psycopg
 import pytest
 
+from agent_worker.db.access.access import Access
+from agent_worker.db.connection import Database
 from tests.gateway.door import PUBLISHABLE
 from tests.gateway.rest.conftest import Speak
+from tests.gateway.serving import serving
 
 OBJECT = {"accept": "application/vnd.pgrst.object+json"}
 SHOWN = {"prefer": "return=representation"}
@@ -162,7 +165,7 @@ async def test_a_list_is_cut_to_max_rows(speak: Speak, ann: UUID) -> None:
     assert (got.status_code, got.headers["content-range"]) == (206, "0-999/1003")
     assert len(wide.json()) == 1000
     assert int(estimated.headers["content-range"].partition("/")[2]) > 1000
-    gone = await client.delete("/books", params={"select": "id"}, headers=SHOWN)
+    gone = await client.delete("/books", params={"select": "id", "id": "gt.0"}, headers=SHOWN)
     assert len(gone.json()) == 1003, "a write is answered in full"
 
 
@@ -214,13 +217,35 @@ async def test_a_write_that_is_not_single_changes_nothing(speak: Speak, ann: UUI
     await fill(client, "a", "b")
 
     for method, body in (("PATCH", {"price": 1}), ("DELETE", None)):
-        refused = await client.request(method, "/books", json=body, headers={**SHOWN, **OBJECT})
+        refused = await client.request(method, "/books?id=gt.0", json=body, headers={**SHOWN, **OBJECT})
         assert (refused.status_code, refused.json()["details"]) == (406, "The result contains 2 rows")
     refused = await client.post("/books", json=[{"title": "c"}, {"title": "d"}], headers={**SHOWN, **OBJECT})
     assert refused.status_code == 406
 
     left = (await client.get("/books", params={"select": "title,price", "order": "title"})).json()
     assert left == [{"title": "a", "price": 10.5}, {"title": "b", "price": 10.5}]
+
+
+async def test_a_write_without_a_filter_is_refused(speak: Speak, ann: UUID) -> None:
+    client = speak(ann)
+    await fill(client, "a")
+
+    for method, command in (("PATCH", "UPDATE"), ("DELETE", "DELETE")):
+        refused = await client.request(method, "/books", json={"price": 1})
+        assert (refused.status_code, refused.json()["code"]) == (400, "21000")
+        assert refused.json()["message"] == f"{command} requires a WHERE clause"
+
+
+async def test_a_database_that_is_away_is_told_as_such() -> None:
+    async with (
+        serving(Access(Database("postgresql://127.0.0.1:1/away"))) as url,
+        httpx.AsyncClient() as client,
+    ):
+        refused = await client.get(f"{url}/rest/v1/books", headers={"apikey": PUBLISHABLE})
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "PGRST000")
+    assert refused.headers["retry-after"] == "1"
+    assert "127.0.0.1" not in refused.text
 
 
 async def test_a_rollback_answers_and_changes_nothing(speak: Speak, ann: UUID) -> None:
@@ -316,7 +341,8 @@ async def test_an_sqlstate_becomes_a_status(speak: Speak, ann: UUID) -> None:
 
 
 async def test_a_stranger_is_asked_to_sign_in_and_a_user_is_not(speak: Speak, ann: UUID) -> None:
-    stranger, user = await speak(None).get("/books"), await speak(ann).delete("/agent_task_requests")
+    stranger = await speak(None).get("/books")
+    user = await speak(ann).delete("/agent_task_requests?kind=eq.echo")
 
     assert (stranger.status_code, stranger.headers["www-authenticate"]) == (401, "Bearer")
     assert (user.status_code, user.json()["code"]) == (403, "42501")
@@ -378,6 +404,7 @@ async def test_a_function_may_take_the_whole_body(speak: Speak, ann: UUID) -> No
 
     assert (await client.post("/rpc/echo", json=body)).json() == body
     assert (await client.post("/rpc/echo", json=[1, 2])).json() == [1, 2]
+    assert (await client.post("/rpc/echo", json={"": None})).json() == {"": None}
     assert (await client.post("/rpc/said", json={"whole": body})).json() == body | {"n": 0}
 
 
