@@ -12,7 +12,10 @@ READY := $(VENV)/.ready-$(notdir $(PYTHON))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-fast chaos lint fix types check build constraints
+DASHBOARD := agent_worker/gateway/dashboard/index.html
+FRONTEND  := frontend_client
+
+.PHONY: help setup demo dev dashboard try-dashboard test test-fast chaos lint fix types check build constraints
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,8 +26,18 @@ setup: $(READY) ## Install everything into .venv
 demo: $(READY) ## Watch a small fleet work, from the first row to the last answer
 	@$(BIN)/agent-worker demo
 
-dev: $(READY) ## Start a database and a worker here, until Ctrl-C
+dev: $(READY) try-dashboard ## Start database, API, dashboard and a worker here, until Ctrl-C
 	@$(BIN)/agent-worker dev
+
+dashboard: $(DASHBOARD) ## Build the dashboard, if its sources are newer
+
+$(DASHBOARD): $(shell find $(FRONTEND)/src $(FRONTEND)/dashboard -type f -not -path '*/node_modules/*' -not -path '*/tests/*')
+	@sh scripts/build_dashboard.sh $(FRONTEND)/dashboard
+
+# Where it cannot be built, everything else goes on without it.
+try-dashboard:
+	@$(MAKE) --question --no-print-directory dashboard || sh scripts/build_dashboard.sh $(FRONTEND)/dashboard || \
+	  echo 'note: going on without the dashboard' >&2
 
 test: $(READY) ## Run all tests
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
@@ -52,7 +65,7 @@ fix: $(READY) ## Mend format and simple mistakes, and write .env.example anew
 	@$(BIN)/ruff format .
 	@$(BIN)/agent-worker config --env-example > .env.example
 
-build: $(READY) ## Build the wheel and the source archive into dist/
+build: $(READY) try-dashboard ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m build --no-isolation
 
 # The peers live apart from .venv; without npm, the one that is written for Node.js is left out.

@@ -180,6 +180,8 @@ function Placeholder(): ReactElement {
 }
 
 function noteOf(row: TaskRow, now: number): string {
+  // Its state says so.
+  if (row.code === 'cancelled') return '';
   if (row.code || row.error) return oneLine([row.code, row.error].filter(Boolean).join(': '), 120);
   if (isFinal(row.status)) return '';
   if (row.cancel_requested_at !== null) return 'is being stopped';

@@ -4,7 +4,7 @@ import { drainWorker, listKinds, listWorkers, setPaused } from '../data/fleet';
 import { atMost, type Kind, outlook, sortWorkers, type Worker } from '../model/fleet';
 import { ago, coarse, count, plural } from '../model/format';
 import { writeRoute } from '../model/route';
-import { CopyButton } from '../ui/CopyButton';
+import { Code } from '../ui/Code';
 import { Confirm } from '../ui/Dialog';
 import { useNow, usePolled, useTitle } from '../ui/hooks';
 import { useProject } from '../ui/project';
@@ -180,10 +180,7 @@ function NoWorker(): ReactElement {
     <div className="empty">
       <h2>No worker</h2>
       <p>Tasks wait until one is there. Start one, on any machine that reaches the database:</p>
-      <div className="code">
-        <pre>{start}</pre>
-        <CopyButton text={start} />
-      </div>
+      <Code text={start} label="Command" />
     </div>
   );
 }

@@ -100,6 +100,11 @@ export function useTaskList(text: string): ListControls {
   }, [feed, supabase, isOperator, text, refresh]);
 
   const reload = useCallback(() => setTurn((last) => last + 1), []);
+  // An empty list cannot jump: what is new comes in at once.
+  const isFirst = list.isLoaded && list.rows.length === 0 && list.unseen.size > 0;
+  useEffect(() => {
+    if (isFirst) reload();
+  }, [isFirst, reload]);
   const loadOlder = useCallback(async () => {
     const before = latest.current.rows.at(-1)?.updated_at;
     if (before === undefined) return;
