@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,14 @@ if TYPE_CHECKING:
 KEYRING = "keys.json"
 """In the data directory: what was made because no setting names it."""
 
+LIBRARIES = ("fastapi", "uvicorn", "httptools", "jwt")
+"""What the extra `gateway` brings, as modules are called."""
+
 OWN_CONNECTIONS = 2
 """For users, sessions and health, beside AGENT_WORKER_GATEWAY_CONNECTIONS for requests."""
+
+LONGEST_STATEMENT_S = 70.0
+"""PostgreSQL ends the statements of requests after 60 s at most, and says so; this is for when it does not."""
 
 OPERATOR_EMAIL = "operator@localhost"
 OPERATOR: JsonObject = {"agent_worker": "operator"}
@@ -106,10 +113,16 @@ async def running_gateway(
             accounts, users = await _accounts(settings, keyring, db)
             routers["auth/v1"] = auth_routes.router(accounts, users)
             sign_in = await _operator(accounts, users) if has_operator else None
+        metrics = Metrics()
+        metrics.observe("realtime_sockets", "Open Realtime sockets.", lambda: hub.pool.sockets)
+        metrics.observe("realtime_channels", "Channels joined on them.", lambda: hub.channels)
+        metrics.observe(
+            "realtime_unread_bytes", "What waits to be read by them.", lambda: hub.pool.waiting_bytes
+        )
         app = create_app(
             _options(settings, keys, sign_in),
             door=door,
-            metrics=Metrics(),
+            metrics=metrics,
             readiness=(lambda: _answers(db), lambda: _follows(changes)),
             routers=tuple(routers.values()),
         )
@@ -159,9 +172,15 @@ def require_closed(settings: Settings) -> None:
     """Make sure that a gateway others can reach has keys that its owner chose.
 
     Raises:
-        ConfigurationError: It listens beyond this machine, and a key, or how tokens are checked, is not set.
+        ConfigurationError: It listens beyond this machine, and a key, or how tokens are checked, is not set; or a
+            library it stands on is not installed.
     """
-    from agent_worker.security.jwks import is_loopback
+    if missing_parts := [name for name in LIBRARIES if find_spec(name) is None]:
+        raise ConfigurationError(
+            f"the gateway's libraries are not installed ({', '.join(missing_parts)}) · "
+            "run: pip install 'agent-worker[gateway]'"
+        )
+    from agent_worker.domain.loopback import is_loopback
 
     if is_loopback(settings.gateway_host):
         return
@@ -270,10 +289,10 @@ async def _operator(accounts: Accounts, users: Users) -> SignIn:
 
 
 def _options(settings: Settings, keys: ApiKeys, sign_in: SignIn | None) -> GatewayOptions:
+    from agent_worker.domain.loopback import is_loopback
     from agent_worker.gateway.edge import Origins
     from agent_worker.gateway.routes.dashboard import DashboardConfig, built_files
     from agent_worker.gateway.server import GatewayOptions
-    from agent_worker.security.jwks import is_loopback
 
     is_local = is_loopback(settings.gateway_host)
     return GatewayOptions(
@@ -300,7 +319,12 @@ async def _access(settings: Settings, database_url: str) -> AsyncIterator[Access
     from agent_worker.db.access.acting import give_up_rights
     from agent_worker.db.connection import Database
 
-    async with Database(database_url, max_size=settings.gateway_connections, configure=give_up_rights) as db:
+    async with Database(
+        database_url,
+        max_size=settings.gateway_connections,
+        statement_timeout_s=LONGEST_STATEMENT_S,
+        configure=give_up_rights,
+    ) as db:
         access = Access(db)
         await access.start()
         try:

@@ -26,7 +26,8 @@ begin
   if not exists (select from pg_catalog.pg_prepared_statements s where s.name = v_name) then
     select format(
       'prepare %I (%s) as select array_agg(k.position::integer) from unnest(%s) with ordinality k (%s, position)'
-      || ' join %s t on %s',
+      -- A scalar subquery, because it is always looked up by the key: a join of a few rows may read the whole table.
+      || ' where (select true from %s t where %s)',
       v_name,
       string_agg(x.type || '[]', ', ' order by x.place),
       string_agg('$' || x.place, ', ' order by x.place),
@@ -83,7 +84,8 @@ declare
   v_old text[];
   v_payload text;
 begin
-  select 'array[' || coalesce(pg_catalog.string_agg(pg_catalog.format('($1).%I::text', tg_argv[k]), ', '), '') || ']::text[]'
+  -- A key is never null. format writes values as the log does; a cast to text is another thing for some types.
+  select 'array[' || coalesce(pg_catalog.string_agg(pg_catalog.format('pg_catalog.format(''%%s'', ($1).%I)', tg_argv[k]), ', '), '') || ']::text[]'
   into v_key
   from pg_catalog.generate_series(1, tg_nargs - 1) k;
   if tg_op <> 'DELETE' then
@@ -130,6 +132,7 @@ begin
     join pg_catalog.pg_namespace n on n.nspname = t.schemaname
     join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.tablename
     where p.pubname = any (p_publications) and (p.pubinsert or p.pubupdate or p.pubdelete)
+      and pg_catalog.pg_has_role(c.relowner, 'USAGE')  -- of others' tables nothing is told
       and not exists (
         select from pg_catalog.pg_trigger x where x.tgrelid = c.oid and x.tgname = 'agent_worker_change_feed'
       )
@@ -151,8 +154,10 @@ declare
   v_table regclass;
 begin
   for v_table in
-    select tgrelid::regclass from pg_catalog.pg_trigger
-    where tgname = 'agent_worker_change_feed' and tgparentid = 0
+    select t.tgrelid::regclass
+    from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
+    where t.tgname = 'agent_worker_change_feed' and t.tgparentid = 0
+      and pg_catalog.pg_has_role(c.relowner, 'USAGE')
   loop
     execute pg_catalog.format('drop trigger if exists agent_worker_change_feed on %s', v_table);
   end loop;

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from agent_worker.domain.errors import GatewayError
+from agent_worker.domain.loopback import is_loopback
 from agent_worker.gateway.refusals import AUTH_PATH, FAILED, as_gateway_error, refusal
-from agent_worker.security.jwks import is_loopback
 from agent_worker.security.limits import Buckets
 
 logger = structlog.get_logger(__name__)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+
+from agent_worker.domain.loopback import is_loopback
 
 if TYPE_CHECKING:
     import openai
@@ -79,7 +80,9 @@ class OpenAIAccess:
 
         if self._http is None:
             self._http = openai.DefaultAsyncHttpxClient(
-                base_url=self.base_url, timeout=self.timeout, trust_env=not _is_loopback(self.base_url)
+                base_url=self.base_url,
+                timeout=self.timeout,
+                trust_env=not is_loopback(urlsplit(self.base_url).hostname),
             )
         return self._http
 
@@ -98,11 +101,3 @@ class OpenAIAccess:
         http, self._http, self._client = self._http, None, None
         if http is not None:
             await http.aclose()
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

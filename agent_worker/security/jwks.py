@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ import jwt
 import structlog
 
 from agent_worker.domain.errors import ConfigurationError, GatewayError
+from agent_worker.domain.loopback import is_loopback
 
 logger = structlog.get_logger(__name__)
 
@@ -124,19 +124,6 @@ class PublicKeys:
                 if len(body) > LARGEST_SET_BYTES:
                     raise ValueError(f"more than {LARGEST_SET_BYTES} bytes")
             return body
-
-
-def is_loopback(host: str | None) -> bool:
-    """Tell whether a host name or address is this machine's own."""
-    if host is None:
-        return False
-    name = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _parse(body: bytes) -> _Keys:

@@ -161,12 +161,12 @@ class TokenIssuer:
 
 def refused(sentence: str) -> GatewayError:
     """Return PostgREST's answer to a token that cannot be believed (error PGRST301)."""
-    return _unauthorized(sentence, "PGRST301")
+    return _unauthorized(sentence, code="PGRST301")
 
 
 def refused_claims(sentence: str) -> GatewayError:
     """Return PostgREST's answer to claims that do not hold (error PGRST303)."""
-    return _unauthorized(sentence, "PGRST303")
+    return _unauthorized(sentence, code="PGRST303")
 
 
 _SIGNATURE_ONLY: Any = {
@@ -181,7 +181,7 @@ _SIGNATURE_ONLY: Any = {
 }
 
 
-def _unauthorized(sentence: str, code: str) -> GatewayError:
+def _unauthorized(sentence: str, *, code: str) -> GatewayError:
     # RFC 6750 §3.
     challenge = f'Bearer error="invalid_token", error_description="{sentence}"'
     return GatewayError(sentence, status=401, code=code, headers={"WWW-Authenticate": challenge})

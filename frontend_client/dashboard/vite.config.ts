@@ -4,7 +4,11 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   // Relative, so that a proxy may put the gateway under a path of its own.
   base: './',
-  resolve: { alias: { '@agent-worker/client': resolve(import.meta.dirname, '../src') } },
+  resolve: {
+    alias: { '@agent-worker/client': resolve(import.meta.dirname, '../src') },
+    // The client's source lies beside this folder, and what it imports is installed in this one.
+    dedupe: ['react', 'react-dom', '@supabase/supabase-js'],
+  },
   build: {
     target: 'es2022',
     // Nothing is inlined as a data: address, so a content security policy needs no exception for it.

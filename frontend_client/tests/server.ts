@@ -36,6 +36,8 @@ export class ScriptedProject {
   onInsert: (task: Row) => void = () => {};
   /** Why joins of private topics are refused; null lets them in. */
   refusePrivate: string | null = null;
+  /** Why joins that want a replay are refused; null gives them one. */
+  refuseReplay: string | null = null;
   /** Changes are told to nobody, and nobody is told that they flow. */
   isDeaf = false;
   /** Replies to the next inserts are lost after the row was written. */
@@ -46,6 +48,7 @@ export class ScriptedProject {
   isDown = false;
 
   readonly #channels = new Set<Joined>();
+  readonly #messages: { topic: string; at: number; payload: object }[] = [];
   readonly #http: Server;
   readonly #sockets: WebSocketServer;
   #clock = Date.parse('2026-01-01T00:00:00Z');
@@ -180,10 +183,10 @@ export class ScriptedProject {
       part,
       events: [{ type: 'text-delta', data: { id: 'a', delta: text } }],
     };
+    const message = { type: 'broadcast', event: 'delta', payload };
+    this.#messages.push({ topic: `task:${id}`, at: Date.parse(this.#now()), payload: message });
     for (const channel of this.#channels) {
-      if (channel.isPrivate && channel.topic === `task:${id}`) {
-        push(channel, 'broadcast', { type: 'broadcast', event: 'delta', payload });
-      }
+      if (channel.isPrivate && channel.topic === `task:${id}`) push(channel, 'broadcast', message);
     }
   }
 
@@ -218,14 +221,19 @@ export class ScriptedProject {
     const name = topic.replace('realtime:', '');
     this.#forget((channel) => channel.socket === socket && channel.topic === name);
     if (event === 'phx_leave') return void reply('ok', {});
-    const { private: isPrivate, postgres_changes: wanted } = payload.config;
+    const { private: isPrivate, postgres_changes: wanted, broadcast } = payload.config;
     this.joins.push(`${isPrivate ? 'private:' : ''}${name}`);
     if (isPrivate && this.refusePrivate !== null) return void reply('error', { reason: this.refusePrivate });
+    if (broadcast.replay && this.refuseReplay !== null) return void reply('error', { reason: this.refuseReplay });
     const bindings = wanted.map((binding: Binding, index: number) => ({ ...binding, id: 1000 + index }));
     const channel = { socket, isNew, topic: name, joinRef, isPrivate, bindings };
     reply('ok', { postgres_changes: bindings });
     if (this.isDeaf) return;
     this.#channels.add(channel);
+    const missed = this.#messages.filter(
+      ({ topic, at }) => topic === name && at >= (broadcast.replay?.since ?? Number.POSITIVE_INFINITY),
+    );
+    for (const { payload } of missed.slice(-(broadcast.replay?.limit ?? 0))) push(channel, 'broadcast', payload);
     const message = 'Subscribed to PostgreSQL';
     push(channel, 'system', { extension: 'postgres_changes', status: 'ok', message, channel: name });
   }

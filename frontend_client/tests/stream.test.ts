@@ -59,6 +59,7 @@ describe('streamAgentTask', () => {
     project.complete(id, 'abc');
 
     expect(await read(streamAgentTask(id, { afterSeq: 2 }))).toEqual([3]);
+    expect(project.joins).toEqual([]);
   });
 
   it('reads more events than one page holds', async () => {
@@ -164,6 +165,33 @@ describe('streamAgentText', () => {
     project.complete(id, 'Hello there');
 
     expect(await reading).toEqual({ text: 'Hello there', restarts: 0 });
+  });
+
+  it('gives text that was broadcast before the channel was joined', async () => {
+    project.stream(id, { seq: 1, part: 0, text: 'ear' });
+    const shown = { text: '', restarts: 0 };
+    const reading = readText(streamAgentText(id), shown);
+    await until(() => shown.text === 'ear');
+    project.stream(id, { seq: 1, part: 1, text: 'ly' });
+    await until(() => shown.text === 'early');
+    says('early');
+    project.complete(id, 'early');
+
+    expect(await reading).toEqual({ text: 'early', restarts: 0 });
+  });
+
+  it('goes without what was missed where nothing is kept', async () => {
+    project.refuseReplay = 'UnableToReplayMessages: Realtime was unable to replay messages';
+    const shown = { text: '', restarts: 0 };
+    const reading = readText(streamAgentText(id), shown);
+    await live();
+    project.stream(id, { seq: 1, part: 0, text: 'now' });
+    await until(() => shown.text === 'now');
+    says('now');
+    project.complete(id, 'now');
+
+    await reading;
+    expect(project.joins).toEqual([`private:task:${id}`, `private:task:${id}`]);
   });
 
   it('takes back what an attempt said that was given up', async () => {

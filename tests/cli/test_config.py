@@ -18,7 +18,7 @@ def test_the_committed_env_example_is_what_the_settings_say(bare: Program) -> No
 
 def test_config_names_each_value_and_its_source(bare: Program) -> None:
     (bare.folder / ".env").write_text("AGENT_WORKER_CONCURRENCY=7\nAGENT_WORKER_CHAT_SYSTEM=Be brief.\n")
-    env = {"OPENAI_API_KEY": "sk-secret", "DATABASE_URL": "postgresql://me:hidden@db.example:6543/app"}
+    env = {"OPENAI_API_KEY": "sk-hunter2", "DATABASE_URL": "postgresql://me:hidden@db.example:6543/app"}
     done = bare("config", "--json", env=env)
     rows = {row["name"]: (row["value"], row["source"]) for row in done.json}
 
@@ -31,7 +31,7 @@ def test_config_names_each_value_and_its_source(bare: Program) -> None:
     assert typed[0]["source"] == "command line"
 
     shown = bare("config", env=env)
-    assert "secret" not in done.out + shown.out
+    assert "hunter2" not in done.out + shown.out
     assert "hidden" not in done.out + shown.out
     assert max(map(len, shown.out.splitlines())) <= 80
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.cli.program import Program, until
-from tests.rest.keys import PUBLISHABLE, SECRET, jwt
+from tests.gateway.door import PUBLISHABLE, SECRET, legacy_key
 from tests.rest.project import StandIn
 
 pytestmark = pytest.mark.slow
@@ -51,7 +51,7 @@ def test_processes_work_and_drain_together(
     [
         ("sb_secret_wrong", "Invalid API key"),
         (PUBLISHABLE, "publishable (anon) key"),
-        (jwt("anon"), "(anon)"),
+        (legacy_key("anon"), "(anon)"),
     ],
     ids=["wrong", "publishable", "anon"],
 )

@@ -21,6 +21,7 @@ PACKAGE = ROOT / "agent_worker"
 OPERATE = ROOT / "docs" / "operate.md"
 STATES = ROOT / "docs" / "states.md"
 ERRORS = ROOT / "docs" / "errors.md"
+GATEWAY = ROOT / "docs" / "gateway.md"
 
 
 def sources() -> Iterator[tuple[Path, ast.Module]]:
@@ -154,9 +155,19 @@ INTERNAL = {"child_missing"}
 """What a parent finds in a missing child's place; what clients see is the parent's own code, `child_failed`."""
 
 
+PROTOCOLS = {"gateway", "security"}
+"""Rooms whose codes belong to the protocol they speak, and not to tasks."""
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0]
+
+
 def codes_in_code() -> set[str]:
     found = {upstream_code(status) for status in (None, 400, 401, 403, 404, 408, 429, 500)}
-    for _, tree in sources():
+    for path, tree in sources():
+        if room_of(path) in PROTOCOLS:
+            continue
         for node in ast.walk(tree):
             if isinstance(node, ast.keyword) and node.arg in {"code", "late", "withdrawn"}:
                 found.add(text_of(node.value) or "")
@@ -187,6 +198,31 @@ def test_error_page_lists_exactly_the_codes() -> None:
     listed = [row[0].strip("`") for row in rows(ERRORS, heading="code")]
     assert set(listed) == codes_in_code()
     assert listed == sorted(listed)
+
+
+def refusals_in_code() -> Iterator[str]:
+    """Codes of the gateway itself and of auth/v1; rest/v1 and realtime/v1 have pages of their own."""
+    for path, tree in sources():
+        if room_of(path) not in PROTOCOLS or {"rest", "realtime"} & set(path.relative_to(PACKAGE).parts):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg == "code" and (code := text_of(node.value)):
+                yield code
+
+
+def test_gateway_page_lists_exactly_its_codes() -> None:
+    listed = [row[0].strip("`") for row in rows(GATEWAY, heading="code")]
+    assert sorted(listed) == sorted(set(refusals_in_code()) | {"bad_jwt"})
+
+
+def test_rest_page_lists_exactly_its_codes() -> None:
+    found = {
+        code
+        for path in (PACKAGE / "gateway" / "rest").glob("*.py")
+        for code in re.findall(r"PGRST\d+", path.read_text())
+    }
+    listed = [row[0].strip("`") for row in rows(ROOT / "docs" / "rest.md", heading="code")]
+    assert listed == sorted(found)
 
 
 def retryable_in_code() -> Iterator[tuple[str, bool]]:

@@ -10,7 +10,7 @@ import pytest
 from agent_worker.db.connection import Database
 from tests.e2e.fleet import Fleet, WorkerProcess, fleet
 from tests.e2e.steps import alive, all_completed, have_status, insert_many, runs
-from tests.rest.keys import SECRET
+from tests.gateway.door import SECRET
 from tests.rest.project import StandIn
 from tests.waiting import eventually
 from tests.worker.conftest import Rows

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from agent_worker.db.project import Project
 from agent_worker.db.rest import Rest
-from tests.rest.keys import SECRET
+from tests.gateway.door import SECRET
 from tests.rest.project import StandIn
 
 

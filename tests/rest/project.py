@@ -1,4 +1,8 @@
-"""A project that stands in for Supabase: its gateway, PostgREST and Realtime on one port, over a real database."""
+"""A project that stands in for Supabase: our own gateway with whatever may go wrong before it.
+
+Tables and functions are served by the real gateway over a real database. What a real server cannot show on demand is
+added here: answers from a script, silence, an outage; and Realtime's side of a channel, where a test says what changed.
+"""
 
 from __future__ import annotations
 
@@ -8,32 +12,38 @@ import json
 import threading
 from collections import deque
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-import psycopg
 from websockets.asyncio.server import Server, serve
 
-from tests.rest import postgrest
-from tests.rest.keys import role_of
+from agent_worker.db.access.access import Access
+from agent_worker.domain.errors import GatewayError
+from tests.gateway.door import door
+from tests.gateway.serving import gateway_database, serving, started
 from tests.rest.phoenix import Phoenix
-from tests.rest.postgrest import Reply
 
 Result = TypeVar("Result")
 
 HOST = "127.0.0.1"
 RPC = "/rest/v1/rpc/"
-_UNKNOWN_KEY = Reply(
-    401,
-    json.dumps(
-        {
-            "message": "Invalid API key",
-            "hint": "Double check your Supabase `anon` or `service_role` API key.",
-        }
-    ),
-)
+END_OF_HEAD = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer from a script."""
+
+    status: int
+    body: str
+
+
+def error(status: int, code: str, message: str) -> Reply:
+    """Return an error with the four keys that PostgREST's have."""
+    return Reply(status, json.dumps({"code": code, "details": None, "hint": None, "message": message}))
 
 
 class StandIn:
@@ -49,9 +59,10 @@ class StandIn:
         self._has_realtime = has_realtime
         self._port = 0
         self._server: asyncio.Server | None = None
+        self._gateway = contextlib.AsyncExitStack()
+        self._gateway_port = 0
         self._phoenix = Phoenix()
         self._sockets: Server | None = None
-        self._idle: list[postgrest.Connection] = []
         self._talks: set[asyncio.Task[None]] = set()
         self._script: deque[Reply] = deque()
         self._is_stalled = False
@@ -72,6 +83,7 @@ class StandIn:
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self._run(self._serve())
         self.up()
         return self
 
@@ -79,6 +91,7 @@ class StandIn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.down()
+        self._run(self._gateway.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -114,6 +127,12 @@ class StandIn:
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
+    async def _serve(self) -> None:
+        db = await self._gateway.enter_async_context(gateway_database(self._database_url, max_size=8))
+        access = await self._gateway.enter_async_context(started(Access(db)))
+        url = await self._gateway.enter_async_context(serving(access))
+        self._gateway_port = urlsplit(url).port or 0
+
     async def _up(self) -> None:
         self._sockets = await serve(self._phoenix.serve, HOST, 0)
         self._server = await asyncio.start_server(self._accept, HOST, self._port)
@@ -130,73 +149,55 @@ class StandIn:
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
         await sockets.wait_closed()
-        for conn in self._idle:
-            await conn.close()
-        self._idle.clear()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talk = asyncio.current_task()
         assert talk is not None
         self._talks.add(talk)
+        behind, ahead = await asyncio.open_connection(HOST, self._gateway_port)
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                while await self._answer(reader, writer):
+                while await self._answer(reader, writer, behind, ahead):
                     pass
         finally:
             self._talks.discard(talk)
             writer.close()
+            ahead.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = await reader.readuntil(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
-        _, target, _ = first.split(" ", 2)
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    async def _answer(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        behind: asyncio.StreamReader,
+        ahead: asyncio.StreamWriter,
+    ) -> bool:
+        head = await reader.readuntil(END_OF_HEAD)
+        target, headers = _parsed(head)
         if headers.get("upgrade", "").lower() == "websocket":
             await self._bridge(head, target, reader, writer)
             return False
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-        reply = await self._reply(urlsplit(target).path, headers, body)
-        payload = reply.body.encode()
-        writer.write(
-            f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
-            f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(payload)}\r\n\r\n".encode()
-        )
-        writer.write(payload)
-        await writer.drain()
-        return True
-
-    async def _reply(self, path: str, headers: dict[str, str], body: bytes) -> Reply:
-        self.calls.append(path.removeprefix(RPC))
+        request = head + await reader.readexactly(int(headers.get("content-length", "0")))
+        self.calls.append(urlsplit(target).path.removeprefix(RPC))
         if self._is_stalled:
             await asyncio.Event().wait()
         if self._script:
-            return self._script.popleft()
-        role = role_of(headers.get("apikey", ""))
-        if role is None or headers.get("authorization") != f"Bearer {headers['apikey']}":
-            return _UNKNOWN_KEY
-        if not path.startswith(RPC):
-            return Reply(404, json.dumps({"message": "no Route matched with those values"}))
-        conn = self._idle.pop() if self._idle else await self._connect()
-        try:
-            reply = await postgrest.call(conn, path.removeprefix(RPC), body, role)
-        except BaseException:
-            await conn.close()
-            raise
-        if conn.closed:
-            return reply
-        self._idle.append(conn)
-        return reply
-
-    async def _connect(self) -> postgrest.Connection:
-        return await psycopg.AsyncConnection.connect(self._database_url, autocommit=True)
+            reply = self._script.popleft()
+            writer.write(_head(f"{reply.status} {HTTPStatus(reply.status).phrase}", len(reply.body.encode())))
+            writer.write(reply.body.encode())
+        else:
+            ahead.write(request)
+            head = await behind.readuntil(END_OF_HEAD)
+            _, headers = _parsed(head)
+            writer.write(head + await behind.readexactly(int(headers.get("content-length", "0"))))
+        await writer.drain()
+        return True
 
     async def _bridge(
         self, head: bytes, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         (key,) = parse_qs(urlsplit(target).query).get("apikey", [""])
-        if not self._has_realtime or role_of(key) is None or self._sockets is None:
-            status = "401 Unauthorized" if self._has_realtime else "404 Not Found"
-            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        if not self._has_realtime or not await _is_known(key) or self._sockets is None:
+            writer.write(_head("401 Unauthorized" if self._has_realtime else "404 Not Found", 0))
             await writer.drain()
             return
         port = self._sockets.sockets[0].getsockname()[1]
@@ -209,6 +210,27 @@ class StandIn:
             for way in ways:
                 way.cancel()
             ahead.close()
+
+
+def _parsed(head: bytes) -> tuple[str, dict[str, str]]:
+    """Return the second word of a first line, and the headers."""
+    first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return first.split(" ", 2)[1], headers
+
+
+def _head(status: str, length: int) -> bytes:
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+async def _is_known(key: str) -> bool:
+    try:
+        await door().admit(apikey=key, bearer=None)
+    except GatewayError:
+        return False
+    return True
 
 
 async def _pump(source: asyncio.StreamReader, drain: asyncio.StreamWriter) -> None:

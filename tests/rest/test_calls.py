@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import SecretStr
 
+from agent_worker.db.access.access import MAX_ROWS
 from agent_worker.db.connection import Database
 from agent_worker.db.firing import Firing
 from agent_worker.db.fleet import Beat, Fleet
@@ -33,9 +34,8 @@ from agent_worker.domain.schedule import decide
 from agent_worker.domain.task import Task, TaskStatus
 from agent_worker.testing.postgres import insert_task, read_events, read_task
 from tests.db.steps import ask, claim_all, lease_of, park, register, run
-from tests.rest.keys import PUBLISHABLE, SECRET, jwt
-from tests.rest.postgrest import MAX_ROWS, Reply, error
-from tests.rest.project import StandIn
+from tests.gateway.door import PUBLISHABLE, SECRET, legacy_key
+from tests.rest.project import Reply, StandIn, error
 
 Story = Callable[[Transport], Awaitable[Any]]
 
@@ -290,8 +290,8 @@ async def test_a_missing_function_names_the_commands(rest: Rest, db: Database) -
     [
         ("sb_secret_of_another_project", r"Invalid API key.* take the secret \(service_role\) key"),
         (PUBLISHABLE, r"permission denied.* this is a publishable \(anon\) key"),
-        (jwt("anon"), r"permission denied.* this is a publishable \(anon\) key"),
-        (jwt("service_role") + "x", "Invalid API key"),
+        (legacy_key("anon"), r"permission denied.* this is a publishable \(anon\) key"),
+        (legacy_key("service_role") + "x", "Invalid API key"),
     ],
     ids=["another", "publishable", "anon", "forged"],
 )
@@ -304,7 +304,7 @@ async def test_a_refused_key_is_named_and_not_told(stand_in: StandIn, key: str, 
 
 
 async def test_the_older_kind_of_key_opens_the_project_too(stand_in: StandIn) -> None:
-    async with Rest(Project(f"{stand_in.url}/", SecretStr(jwt("service_role")))) as rest:
+    async with Rest(Project(f"{stand_in.url}/", SecretStr(legacy_key("service_role")))) as rest:
         await check_schema(rest)
 
 

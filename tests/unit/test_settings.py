@@ -36,11 +36,11 @@ def test_the_environment_beats_the_file_and_the_command_line_beats_both(
 
 
 def test_shared_names_are_read_as_other_tools_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@h/d")
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:hunter2@h/d")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-hunter2")
     settings = load_settings()
     assert settings.openai_api_key is not None
-    assert "secret" not in repr(settings)
+    assert "hunter2" not in repr(settings)
 
 
 def test_an_unknown_name_with_our_prefix_is_refused_with_the_likely_one(

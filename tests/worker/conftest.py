@@ -24,7 +24,7 @@ from agent_worker.llm.models import Models
 from agent_worker.telemetry import Metrics, configure_logging
 from agent_worker.worker.pool.pool import ProcessPool
 from agent_worker.worker.worker import Worker, WorkerOptions
-from tests.rest.keys import SECRET
+from tests.gateway.door import SECRET
 from tests.rest.project import StandIn
 from tests.waiting import eventually
 

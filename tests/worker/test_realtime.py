@@ -15,7 +15,7 @@ from agent_worker.db.project import Project
 from agent_worker.processors.echo import Echo
 from agent_worker.worker.polling import Polling
 from agent_worker.worker.worker import Worker
-from tests.rest.keys import SECRET
+from tests.gateway.door import SECRET
 from tests.rest.project import StandIn
 from tests.waiting import eventually
 from tests.worker.conftest import Rows, StartWorker

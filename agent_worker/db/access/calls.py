@@ -28,8 +28,8 @@ def call(composer: Composer, function: Function, statement: Call) -> Composable:
 
 def _arguments(composer: Composer, function: Function, statement: Call) -> tuple[Composable, Composable]:
     """Return what arguments are taken from, and the arguments."""
-    given = [argument for argument in function.arguments if argument.name in statement.names]
-    if function.takes_body and statement.body is not None and not given:
+    given = [each for each in function.arguments if each.name and each.name in statement.names]
+    if function.takes_body and statement.body is not None:
         return NOTHING, composer.bind(statement.body, function.arguments[0].type)
     if not given:
         return NOTHING, NOTHING
@@ -51,7 +51,7 @@ def _from_text(
     value = given[argument.name]
     if isinstance(value, tuple):
         value = array_literal(value) if argument.is_variadic else value[-1]
-    elif argument.is_variadic:
+    elif argument.is_variadic and not value.startswith("{"):  # supabase-py writes a list as an array
         value = array_literal([value])
     return _passed(argument, composer.bind(value, argument.type))
 

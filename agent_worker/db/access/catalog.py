@@ -119,8 +119,8 @@ class Function:
         )
 
     def takes(self, names: frozenset[str]) -> bool:
-        """Whether these arguments are enough, and none is too many."""
-        known = {argument.name for argument in self.arguments}
+        """Whether these arguments are enough, and none is too many; one without a name cannot be given by name."""
+        known = {argument.name for argument in self.arguments if argument.name}
         needed = {argument.name for argument in self.arguments if argument.is_required}
         return names <= known and needed <= names
 

@@ -234,7 +234,7 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """New values for the rows that `where` fits; without any, for all that the caller may see and change."""
+    """New values for the rows that `where` fits, which must not be empty."""
 
     table: str
     rows: Rows
@@ -245,7 +245,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Take the rows away that `where` fits."""
+    """Take the rows away that `where` fits, which must not be empty."""
 
     table: str
     where: tuple[Condition, ...] = ()

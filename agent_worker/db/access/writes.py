@@ -10,7 +10,7 @@ from agent_worker.db.access.catalog import Relation, TableColumn
 from agent_worker.db.access.composer import AND, COMMA, NOTHING, Composer, Scope, qualified, trusted
 from agent_worker.db.access.conditions import condition
 from agent_worker.db.access.query import Condition, Delete, Duplicates, Insert, Rows, Update
-from agent_worker.db.access.refusals import UnknownColumn
+from agent_worker.db.access.refusals import StatementRefused, UnknownColumn
 
 UPDATED = SQL("coalesce(nullif(current_setting('agent_worker.updated', true), ''), '0')")
 """How many rows an upsert has changed so far, by a setting that ends with the transaction: RETURNING cannot tell new rows
@@ -43,7 +43,12 @@ def insert(
 def update(
     composer: Composer, relation: Relation, statement: Update, returning: Collection[str] | None
 ) -> Composable:
-    """Return an UPDATE; see `insert`. With an empty body it changes nothing and returns nothing."""
+    """Return an UPDATE; see `insert`. With an empty body it changes nothing and returns nothing.
+
+    Raises:
+        StatementRefused: There is no condition (21000), as Supabase's projects have it.
+    """
+    _require_where("UPDATE", statement.where)
     columns = _written(relation, statement.rows.columns)
     alias, body = composer.alias(), composer.alias()
     scope = Scope(relation, alias)
@@ -66,7 +71,8 @@ def update(
 def delete(
     composer: Composer, relation: Relation, statement: Delete, returning: Collection[str] | None
 ) -> Composable:
-    """Return a DELETE; see `insert`."""
+    """Return a DELETE; see `insert`, and `update` for the condition."""
+    _require_where("DELETE", statement.where)
     alias = composer.alias()
     return SQL("DELETE FROM {} AS {}{}{}").format(
         qualified(relation),
@@ -74,6 +80,12 @@ def delete(
         _where(composer, Scope(relation, alias), statement.where),
         _returning(alias, returning),
     )
+
+
+def _require_where(command: str, where: Sequence[Condition]) -> None:
+    # Supabase loads pg-safeupdate for its API: a forgotten filter does not empty a table.
+    if not where:
+        raise StatementRefused("21000", f"{command} requires a WHERE clause")
 
 
 def _written(relation: Relation, names: Sequence[str]) -> list[TableColumn]:

@@ -30,7 +30,7 @@ PUBLICATIONS = (PUBLICATION, MESSAGES_PUBLICATION)
 
 LONGEST_BACKOFF_S = 5.0
 STREAM_ATTEMPTS = 2
-"""Failures to stream in a row, with a server that answers otherwise, after which polling is tried."""
+"""Failures to begin a stream in a row, with a server that answers otherwise, after which it is polled."""
 PUBLICATIONS_INTERVAL_S = 10.0
 """Seconds between two looks whether a publication was made or removed."""
 
@@ -90,6 +90,7 @@ class Feed:
         self._wanted = wanted
         self._consume = consume
         self._publications: tuple[str, ...] = ()
+        self._stream_failures = 0
         self._state = FeedState(Way.NONE, "not started")
         self._is_up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -125,12 +126,11 @@ class Feed:
         while True:
             way = Way.NONE
             try:
-                way = await self._choose(stream_failed=failures >= STREAM_ATTEMPTS)
+                way = await self._choose()
                 source = self._source(way)
                 try:
-                    await source.open(self._tell)
+                    await self._open(way, source)
                     failures = 0
-                    self._up(way)
                     await self._read(source)
                 finally:
                     self._down("the connection is over")
@@ -139,8 +139,20 @@ class Feed:
                 failures += 1
                 error = str(exc).partition("\n")[0] or type(exc).__name__
                 self._down(error)
-                logger.warning("feed.lost", way=way.value, error=error, failures=failures)
-            await asyncio.sleep(random.uniform(0.05, min(0.25 * 2.0**failures, LONGEST_BACKOFF_S)))  # noqa: S311 - spreads load, guards nothing
+                if failures == 1 or way is not Way.NONE:  # an outage is told once
+                    logger.warning("feed.lost", way=way.value, error=error)
+            longest_s = min(0.25 * 2.0**failures, LONGEST_BACKOFF_S)
+            await asyncio.sleep(random.uniform(0.05, longest_s))  # noqa: S311 - spreads load, guards nothing
+
+    async def _open(self, way: Way, source: Source) -> None:
+        try:
+            await source.open(self._tell)
+        except _LOSSES:
+            self._stream_failures += way is Way.STREAMING
+            raise
+        if way is Way.STREAMING:
+            self._stream_failures = 0
+        self._up(way)
 
     async def _read(self, source: Source) -> None:
         watching = asyncio.create_task(self._publications_changed(), name="agent-worker-feed-publications")
@@ -153,7 +165,7 @@ class Feed:
             watching.cancel()
             await asyncio.wait({watching})
 
-    async def _choose(self, *, stream_failed: bool) -> Way:
+    async def _choose(self) -> Way:
         """Pick the way, and learn which publications there are.
 
         Raises:
@@ -167,7 +179,7 @@ class Feed:
         if not publications:
             raise ConfigurationError(f"there is no publication {PUBLICATION} · run: agent-worker migrate")
         if is_logical and may_replicate:
-            return Way.POLLING if stream_failed else Way.STREAMING
+            return Way.STREAMING if self._stream_failures < STREAM_ATTEMPTS else Way.POLLING
         return Way.TRIGGERS
 
     def _source(self, way: Way) -> Source:

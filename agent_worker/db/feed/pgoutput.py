@@ -122,7 +122,7 @@ class Decoder:
             elif tag == ord("R"):
                 relation = _relation(message)
                 self._relations[relation.oid] = relation
-        except (IndexError, struct.error, UnicodeDecodeError, ValueError) as exc:
+        except (IndexError, OverflowError, struct.error, UnicodeDecodeError, ValueError) as exc:
             raise FeedCorrupt(f"a message of {len(message)} bytes cannot be read · {exc}") from exc
         return None
 

@@ -31,6 +31,7 @@ from agent_worker.domain.errors import AgentWorkerError
 
 CHANNEL = "agent_worker_changes"
 CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
 TABLES_TTL_S = 1.0
 """Longest use of what is known of the tables: nothing tells of changes to them here."""
 FOLLOW_INTERVAL_S = 5.0
@@ -120,6 +121,10 @@ class Triggers:
         conn, self._conn = self._conn, None
         if conn is None:
             return
+        with contextlib.suppress(psycopg.Error, OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                # The server would release the lock a moment after the connection is gone.
+                await conn.execute(query("release_change_triggers"))
         await conn.close()
         with contextlib.suppress(AgentWorkerError):
             await self._db.call("unfollow_changes", {})
@@ -195,7 +200,10 @@ class Triggers:
 
 
 def _as_text(column: str) -> sql.Composed:
-    return sql.SQL("t.{}::text").format(sql.Identifier(column))
+    # The type's own way to write it; a cast to text is another thing for bool, inet and char.
+    return sql.SQL("CASE WHEN {0} IS NOT NULL THEN format('%%s', {0}) END").format(
+        sql.Identifier("t", column)
+    )
 
 
 def _unnested(width: int) -> sql.Composed:

@@ -69,7 +69,7 @@ class Accounts:
             app_metadata={} if body.email is None else BY_EMAIL,
         )
         if user is None:
-            raise _taken("User already registered", "user_already_exists")
+            raise _taken("User already registered", code="user_already_exists")
         return await self._open(user, "anonymous" if user.is_anonymous else "password", user_agent)
 
     async def sign_in(self, body: Grant, *, user_agent: str, address: str) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class Accounts:
         password_hash = None
         if body.password is not None:
             if await self.passwords.matches(body.password, user.password_hash):
-                raise _taken("New password should be different from the old password.", "same_password")
+                raise _taken("New password should be different from the old password.", code="same_password")
             password_hash = await self.new_hash(body.password)
         is_named_now = user.is_anonymous and body.email is not None
         changed = await self.written(
@@ -166,7 +166,7 @@ class Accounts:
         except ValueRefused as exc:
             if exc.sqlstate == UNIQUE_VIOLATION:
                 raise _taken(
-                    "A user with this email address has already been registered", "email_exists"
+                    "A user with this email address has already been registered", code="email_exists"
                 ) from exc
             raise
         if changed is None:
@@ -244,5 +244,5 @@ def _invalid(sentence: str) -> GatewayError:
     return GatewayError(sentence, status=400, code="validation_failed")
 
 
-def _taken(sentence: str, code: str) -> GatewayError:
+def _taken(sentence: str, *, code: str) -> GatewayError:
     return GatewayError(sentence, status=422, code=code)

@@ -32,8 +32,8 @@ from agent_worker.gateway.realtime.planning import Planner
 
 logger = structlog.get_logger(__name__)
 
-BREATH = 256
-"""Deliveries after which the event loop gets its turn."""
+BREATH = 64
+"""Changes, and deliveries of one change, after which the event loop gets its turn: a few milliseconds."""
 CHECK_ATTEMPTS = 3
 """Times that row level security is asked when the database is busy, 10 s each at most, before changes are given up."""
 
@@ -181,7 +181,9 @@ class Changes:
         await self._visibility.settle(match.change for match in matches)
         seen = await self._look(matches)
         asked = await self._written_by_server(matches)
-        for match in matches:
+        for number, match in enumerate(matches, start=1):
+            if number % BREATH == 0:
+                await asyncio.sleep(0)
             await self._deliver(match, seen, asked)
 
     def _broadcast(self, change: RowChange) -> None:
@@ -269,7 +271,14 @@ class Changes:
                 await asyncio.sleep(0)
             if not seat.is_gone and await self._may_see(match, seat, seen) and not seat.is_gone:
                 ids = [post.id for post in sorted(posts, key=lambda post: post.order)]
-                seat.subscriber.deliver(ids, written.data(seat.eyes.role, select))
+                self._hand_over(seat, ids, written.data(seat.eyes.role, select))
+
+    def _hand_over(self, seat: Seat, ids: Sequence[int], data_json: str) -> None:
+        try:
+            seat.subscriber.deliver(ids, data_json)
+        except Exception:  # the gateway's edge: one socket's trouble is not another's
+            logger.exception("changes.subscriber_failed")
+            self.remove(seat.subscriber)
 
     async def _may_see(self, match: _Match, seat: Seat, seen: _Seen) -> bool:
         while match.asks((eyes := seat.eyes).role):

@@ -72,7 +72,7 @@ def refused(error: AgentWorkerError, caller: Caller | None) -> GatewayError:
             return GatewayError(
                 "Database connection error. Retrying the connection.",
                 status=503,
-                code="PGRST001",
+                code="PGRST000",
                 headers={"Retry-After": "1"},
             )
         case _:
@@ -129,6 +129,8 @@ def _status(error: StatementRefused, *, is_anonymous: bool) -> int:
     code = error.sqlstate
     if code == "42501":
         return 401 if is_anonymous else 403
+    if code == "21000" and error.message.endswith("requires a WHERE clause"):
+        return _BAD_REQUEST
     if code == "22023" and error.message.startswith("role ") and error.message.endswith("does not exist"):
         return 401
     if code.startswith("PT"):

@@ -12,8 +12,8 @@ from starlette.status import HTTP_503_SERVICE_UNAVAILABLE
 
 from agent_worker.domain.caller import SERVICE_ROLE
 from agent_worker.domain.errors import DatabaseUnavailable, GatewayError
+from agent_worker.domain.loopback import is_loopback
 from agent_worker.gateway.requests import address_of, caller_of
-from agent_worker.security.jwks import is_loopback
 from agent_worker.telemetry import Metrics
 
 Check: TypeAlias = Callable[[], Awaitable[str | None]]

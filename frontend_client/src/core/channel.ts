@@ -20,8 +20,15 @@ export function isWhole(change: Change, large: readonly string[]): boolean {
 export interface Watch {
   readonly topic: string;
   readonly tables: readonly { readonly event: '*' | 'INSERT'; readonly table: string; readonly filter?: string }[];
-  /** A broadcast of that event on the private topic; where the project has no private topics, none come. */
-  readonly broadcast?: { readonly event: string; readonly onMessage: (payload: JsonObject) => void };
+  /**
+   * Broadcasts of an event on the private topic, from a time in milliseconds on: the newest of those that were missed are
+   * told again. Where the project has no private topics, none come.
+   */
+  readonly broadcast?: {
+    readonly event: string;
+    readonly since: () => number;
+    readonly onMessage: (payload: JsonObject) => void;
+  };
   readonly onChange: (change: Change) => void;
   /** Whether changes flow. What happened before they did, or while they did not, has to be looked up. */
   readonly onLive: (isLive: boolean) => void;
@@ -29,6 +36,8 @@ export interface Watch {
   readonly onWake: () => void;
 }
 
+/** As many as Realtime gives. */
+const REPLAY_LIMIT = 25;
 const REOPEN_MS = [1000, 2000, 5000, 10_000];
 
 /** Topics that are being left, by client: a new channel of the same name has to wait. */
@@ -45,6 +54,7 @@ export class LiveChannel {
   #isOpen = false;
   #isLive = false;
   #isPrivate: boolean;
+  #replays = true;
   #closures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -102,9 +112,11 @@ export class LiveChannel {
     await leaving.get(this.#supabase)?.get(this.#watch.topic);
     await refreshToken(this.#supabase, this.#closures > 0);
     if (!this.#isOpen || this.#channel !== null) return;
-    const channel = this.#supabase.channel(this.#watch.topic, { config: { private: this.#isPrivate } });
+    const { topic, tables, broadcast, onChange } = this.#watch;
+    const replay = broadcast && this.#isPrivate && this.#replays && { since: broadcast.since(), limit: REPLAY_LIMIT };
+    const config = { private: this.#isPrivate, broadcast: replay ? { replay } : {} };
+    const channel = this.#supabase.channel(topic, { config });
     this.#channel = channel;
-    const { tables, broadcast, onChange } = this.#watch;
     for (const binding of tables) {
       channel.on('postgres_changes', { schema: 'public', ...binding } as never, (change: unknown) => {
         if (this.#channel === channel) onChange(change as Change);
@@ -130,9 +142,10 @@ export class LiveChannel {
     if (status === 'CLOSED') {
       this.#channel = null;
       this.#joinLater();
-    } else if (this.#isPrivate && /unauthorized|permission/i.test(error?.message ?? '')) {
-      // No policy lets this user hear broadcasts here. The tables say the same, a little later.
-      this.#isPrivate = false;
+    } else if (this.#isPrivate && /unauthorized|permission|replay/i.test(error?.message ?? '')) {
+      // No policy lets this user hear broadcasts here, or old ones are not kept. The tables say the same, a little later.
+      if (/replay/i.test(error?.message ?? '')) this.#replays = false;
+      else this.#isPrivate = false;
       this.#leave();
       this.#join();
     }

@@ -7,8 +7,11 @@ import { type AgentTask, type AgentTaskEvent, isFinal } from './task.js';
 
 /** Milliseconds between looks while changes flow and the last look succeeded: they are only a safety net then. */
 const LIVE_POLL_MS = 10_000;
-/** The same while they do not. A hosted project needs 1 to 3 s before they begin to. */
-const POLL_MS = [250, 500, 1000, 2000];
+/** The same while they do not, look by look. A hosted project needs 1 to 3 s before they begin to. */
+const POLL_MS = [50, 100, 200, 400, 800, 1600, 2000];
+
+/** How far back broadcasts are asked for, before the row's last change. */
+const REPLAY_MS = 2000;
 
 const followers = new WeakMap<Client, Map<string, TaskFollower>>();
 
@@ -59,6 +62,8 @@ export class TaskFollower {
       ],
       broadcast: {
         event: 'delta',
+        // Text is stored a second after it was said at the latest; what was said before is read from the table.
+        since: () => Date.parse(this.#state.task?.updated_at ?? '') - REPLAY_MS,
         onMessage: (payload) => {
           const delta = deltaOf(payload, id);
           if (delta !== null) this.#apply({ type: 'delta', delta });
@@ -116,7 +121,7 @@ export class TaskFollower {
 
   #listen(): void {
     if (!this.#isRunning || this.#isComplete()) return;
-    this.#channel.open();
+    if (this.#state.task !== null) this.#channel.open();
     if (this.#state.task === null || this.#wantsEvents) this.look();
     else this.#schedule();
   }
@@ -148,7 +153,10 @@ export class TaskFollower {
     if (this.#isComplete()) {
       clearTimeout(this.#timer);
       this.#channel.close();
-    } else if (this.#wantsEvents && (hasGap(this.#state) || this.#hasJustEnded(before))) {
+      return;
+    }
+    if (this.#state.task !== null && this.#isRunning) this.#channel.open();
+    if (this.#wantsEvents && (hasGap(this.#state) || this.#hasJustEnded(before))) {
       this.look();
     }
   }

@@ -250,7 +250,7 @@ async def test_frames_that_cannot_be_read_are_ignored_and_the_socket_stays(clien
         b"\x03",
         b"\x00\x01\x01\x01\x01\x01",
         b"\x03\xff\xff\xff\xff\xff\x01abc",
-        b"\x03\x00\x00\x02\x01\x00\x01\xff\xfee{}",
+        b"\x03\x00\x00\x01\x01\x00\x01te\xff",
         b"\x03\x00\x00\x01\x01\x00\x01te{no json",
     ):
         await client.socket.send(frame)

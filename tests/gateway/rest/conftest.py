@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.gateway.conftest import PUBLISHABLE, SECRET, token
+from tests.gateway.door import PUBLISHABLE, SECRET, token
 
 SHOP = Path(__file__).with_name("shop.sql").read_bytes()
 

@@ -60,6 +60,7 @@ grant all on public.books, public.reviews, public.covers, public.open_notes to a
 grant select (owner, name, size), insert (owner, name, size, secret), update (owner, name, size, secret), delete
   on public.shelves to authenticated;
 grant all on all tables in schema public to service_role;
+grant usage on all sequences in schema public to authenticated, service_role;
 
 create function public.add(a integer, b integer default 1) returns integer
   language sql immutable as 'select a + b';

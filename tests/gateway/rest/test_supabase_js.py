@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.gateway.conftest import PUBLISHABLE, Script, token
+from tests.gateway.conftest import Script
+from tests.gateway.door import PUBLISHABLE, token
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 
@@ -52,7 +53,7 @@ NOT_ONE = "Cannot coerce the result to a single JSON object"
 
 
 @pytest.mark.parametrize("version", ["2.109", "2.119"])
-async def test_supabase_js_reads_writes_and_calls(
+async def test_supabase_js_reads_writes_and_calls(  # noqa: PLR0915 - one script, one story
     run_script: Script, gateway: str, ann: UUID, version: str
 ) -> None:
     told = await run_script(

@@ -13,7 +13,8 @@ import jwt
 import pytest
 
 from agent_worker.domain.errors import ConfigurationError, GatewayError
-from agent_worker.security.jwks import LARGEST_SET_BYTES, PublicKeys, is_loopback
+from agent_worker.domain.loopback import is_loopback
+from agent_worker.security.jwks import LARGEST_SET_BYTES, PublicKeys
 from agent_worker.security.tokens import TokenVerifier
 from tests.gateway.security.signing import ALGORITHMS, JWT_SECRET, claims, public_jwk, token
 
