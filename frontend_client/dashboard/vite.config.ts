@@ -1,9 +1,6 @@
 import { resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
-/** The gateway serves what is built from this folder; the wheel carries it. */
-const BUILT = resolve(import.meta.dirname, '../../agent_worker/gateway/dashboard');
-
 export default defineConfig({
   // Relative, so that a proxy may put the gateway under a path of its own.
   base: './',
@@ -13,8 +10,6 @@ export default defineConfig({
     dedupe: ['react', 'react-dom', '@supabase/supabase-js'],
   },
   build: {
-    outDir: BUILT,
-    emptyOutDir: true,
     target: 'es2022',
     // Nothing is inlined as a data: address, so a content security policy needs no exception for it.
     assetsInlineLimit: 0,

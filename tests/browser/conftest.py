@@ -33,7 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def dev() -> Iterator[Dev]:
-    """`agent-worker dev` with a port that stays when it is started again."""
+    """`agent-worker dev` with the dashboard, and a port that stays when it is started again."""
+    site.build_dashboard()
     with tempfile.TemporaryDirectory(prefix="agent-worker-test-") as name:
         folder = Path(name)
         folder.chmod(0o711)

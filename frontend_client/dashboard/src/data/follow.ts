@@ -55,6 +55,8 @@ export class FollowedTask {
     this.#follower = follower;
     this.#leave = follower.subscribe(() => this.#take(follower));
     follower.wantEvents();
+    // Another part of the page may follow it already.
+    this.#take(follower);
   }
 
   #release(): void {

@@ -3,6 +3,7 @@ import { type AgentTaskPayload, answerHumanTask, submitAgentTaskAsync } from '@a
 import type { SupabaseClient } from '@supabase/supabase-js';
 import { idRange, momentOf, type Search } from '../model/qualifiers';
 import {
+  isFinal,
   type JsonObject,
   type Question,
   STATUSES,
@@ -43,28 +44,42 @@ export const PAGE_SIZE = 50;
 /** A project answers with 1,000 rows at most. */
 const MOST_EVENTS = 1000;
 
+/** Where a page ended: many tasks may have changed at the same time, so the id tells which of them were there. */
+export interface Cursor {
+  readonly at: string;
+  /** Null: with the first of that time. */
+  readonly id: string | null;
+}
+
 export interface Page {
   readonly rows: readonly TaskRow[];
-  readonly hasMore: boolean;
+  /** Where the next page goes on; null: there is none. */
+  readonly next: Cursor | null;
 }
 
 interface ListOptions {
   /** Operators may ask for the newest of all tasks in a way that stays quick on a long queue. */
   readonly isOperator: boolean;
-  /** Only tasks that changed before this time: that of the last row of the page before. */
-  readonly before?: string;
-  readonly now?: number;
+  /** The `next` of the page before. */
+  readonly cursor?: Cursor;
 }
 
-/** A page of the tasks of a search by their last change, newest first. */
-export async function listTasks(supabase: SupabaseClient, search: Search, options: ListOptions): Promise<Page> {
-  const { isOperator, before, now = Date.now() } = options;
-  const isNewest = before === undefined && search.until === undefined && search.id === undefined;
-  const rows =
-    isOperator && isNewest
-      ? await listNewest(supabase, search, now)
-      : await listByGroups(supabase, search, before, now);
-  return { rows: rows.slice(0, PAGE_SIZE), hasMore: rows.length > PAGE_SIZE };
+/** A page of the tasks of a search by their last change, newest first. A later page may repeat rows of the first. */
+export async function listTasks(
+  supabase: SupabaseClient,
+  search: Search,
+  { isOperator, cursor }: ListOptions,
+): Promise<Page> {
+  const now = Date.now();
+  if (isOperator && cursor === undefined && search.until === undefined && search.id === undefined) {
+    const found = await listNewest(supabase, search, now);
+    // Which of those that changed at the same time are on this page is not told: the next page begins with the first.
+    const last = found.length > PAGE_SIZE ? found[PAGE_SIZE - 1] : undefined;
+    return { rows: found.slice(0, PAGE_SIZE), next: last === undefined ? null : { at: last.updated_at, id: null } };
+  }
+  const found = await listByGroups(supabase, search, cursor, now);
+  const last = found.length > PAGE_SIZE ? found[PAGE_SIZE - 1] : undefined;
+  return { rows: found.slice(0, PAGE_SIZE), next: last === undefined ? null : { at: last.updated_at, id: last.id } };
 }
 
 async function listNewest(supabase: SupabaseClient, search: Search, now: number): Promise<readonly TaskRow[]> {
@@ -73,6 +88,12 @@ async function listNewest(supabase: SupabaseClient, search: Search, now: number)
   return ids.flatMap((id) => rows.get(id) ?? []);
 }
 
+const GROUPS: readonly (readonly Status[])[] = [
+  ['pending'],
+  ['processing', 'waiting'],
+  ['completed', 'failed', 'cancelled'],
+];
+
 /**
  * Each group of states is read from the newest end of its own index, because no index has all of them: what ended by
  * its end, what runs and what waits from the small index of those, what is pending from its lanes.
@@ -80,39 +101,35 @@ async function listNewest(supabase: SupabaseClient, search: Search, now: number)
 async function listByGroups(
   supabase: SupabaseClient,
   search: Search,
-  before: string | undefined,
+  cursor: Cursor | undefined,
   now: number,
 ): Promise<readonly TaskRow[]> {
   const wanted = search.statuses.length > 0 ? search.statuses : STATUSES;
-  const groups = GROUPS.map((group) => group.filter((status) => wanted.includes(status))).filter(
-    (group) => group.length > 0,
+  const groups = GROUPS.map((group) => group.filter((status) => wanted.includes(status)));
+  const found = await Promise.all(
+    groups.filter((group) => group.length > 0).map((group) => listGroup(supabase, group, search, cursor, now)),
   );
-  const found = await Promise.all(groups.map((group) => listGroup(supabase, group, search, before, now)));
-  return found.flat().sort((a, b) => (a.updated_at < b.updated_at ? 1 : a.updated_at > b.updated_at ? -1 : 0));
+  return found.flat().sort(byChange);
 }
-
-const GROUPS: readonly (readonly Status[])[] = [
-  ['pending'],
-  ['processing', 'waiting'],
-  ['completed', 'failed', 'cancelled'],
-];
 
 async function listGroup(
   supabase: SupabaseClient,
   statuses: readonly Status[],
   search: Search,
-  before: string | undefined,
+  cursor: Cursor | undefined,
   now: number,
 ): Promise<readonly TaskRow[]> {
-  const ended = statuses.includes('completed') || statuses.includes('failed') || statuses.includes('cancelled');
+  const ended = statuses.some(isFinal);
   const column = ended ? 'finished_at' : 'updated_at';
   let query = supabase
     .from(TABLE)
     .select(ROW)
+    .in('status', [...statuses])
     .order(column, { ascending: false })
+    .order('id')
     .limit(PAGE_SIZE + 1);
-  query = ended ? query.not('finished_at', 'is', null) : query;
-  if (!ended || statuses.length < 3) query = query.in('status', [...statuses]);
+  // What names the index, which has only those.
+  if (ended) query = query.not('finished_at', 'is', null);
   if (search.kind !== undefined) query = query.eq('kind', search.kind);
   if (search.tenant !== undefined) query = query.eq('enterprise_id', search.tenant);
   if (search.code !== undefined) query = query.eq('response_payload->>code', search.code);
@@ -124,8 +141,16 @@ async function listGroup(
   const until = search.until === undefined ? null : momentOf(search.until, now);
   if (since !== null) query = query.gte(column, new Date(since).toISOString());
   if (until !== null) query = query.lt(column, new Date(until).toISOString());
-  if (before !== undefined) query = query.lt(column, before);
+  if (cursor !== undefined) {
+    query = query.lte(column, cursor.at);
+    if (cursor.id !== null) query = query.or(`${column}.lt."${cursor.at}",id.gt.${cursor.id}`);
+  }
   return unwrap(await query) as unknown as readonly TaskRow[];
+}
+
+function byChange(a: TaskRow, b: TaskRow): number {
+  if (a.updated_at !== b.updated_at) return a.updated_at < b.updated_at ? 1 : -1;
+  return a.id < b.id ? -1 : 1;
 }
 
 export async function readRows(supabase: SupabaseClient, ids: readonly string[]): Promise<readonly TaskRow[]> {

@@ -10,6 +10,8 @@ export interface TaskList {
   readonly rows: readonly TaskRow[];
   /** Ids of tasks that belong to the list and are not shown yet, at most MOST_UNSEEN. */
   readonly unseen: ReadonlySet<string>;
+  /** Whether there are more of them than are counted. */
+  readonly hasUncounted: boolean;
   readonly isLoaded: boolean;
   /** Whether there are older tasks than the last row. */
   readonly hasMore: boolean;
@@ -31,23 +33,23 @@ export type ListAction =
       readonly now: number;
     }
   /** The newest page was read while changes do not flow: what is shown changes in place, what is not is new. */
-  | { readonly type: 'looked'; readonly rows: readonly TaskRow[] }
+  | { readonly type: 'looked'; readonly rows: readonly TaskRow[]; readonly hasMore: boolean }
   | { readonly type: 'deleted'; readonly id: string };
 
-export const NOTHING: TaskList = { rows: [], unseen: new Set(), isLoaded: false, hasMore: false };
+export const NOTHING: TaskList = { rows: [], unseen: new Set(), hasUncounted: false, isLoaded: false, hasMore: false };
 
-/** More than this is shown as “999+”. */
+/** Counted no further. */
 export const MOST_UNSEEN = 1000;
 
 export function reduceList(list: TaskList, action: ListAction): TaskList {
   switch (action.type) {
     case 'loading':
-      return { ...list, unseen: new Set() };
+      return { ...list, unseen: new Set(), hasUncounted: false };
     case 'loaded': {
       const unseen = new Set(list.unseen);
       for (const row of action.rows) unseen.delete(row.id);
       const known = new Map(list.rows.map((row) => [row.id, row]));
-      return { rows: merge(action.rows, known), unseen, isLoaded: true, hasMore: action.hasMore };
+      return { ...list, rows: merge(action.rows, known), unseen, isLoaded: true, hasMore: action.hasMore };
     }
     case 'older': {
       const known = new Set(list.rows.map((row) => row.id));
@@ -59,7 +61,8 @@ export function reduceList(list: TaskList, action: ListAction): TaskList {
     case 'looked': {
       const shown = new Set(list.rows.map((row) => row.id));
       const unseen = action.rows.map((row) => row.id).filter((id) => !shown.has(id));
-      return { ...refresh(list, action.rows), unseen: new Set(unseen) };
+      const hasUncounted = action.hasMore && unseen.length === action.rows.length;
+      return { ...refresh(list, action.rows), unseen: new Set(unseen), hasUncounted };
     }
     case 'changed':
       return change(list, action.changes, action.search, action.now);
@@ -91,7 +94,8 @@ function change(list: TaskList, changes: readonly Change[], search: Search, now:
     else if (!matches(row, search, now)) unseen.delete(row.id);
     else if (unseen.size < MOST_UNSEEN) unseen.add(row.id);
   }
-  return { ...list, rows: merge(list.rows, latest), unseen };
+  const hasUncounted = list.hasUncounted || unseen.size === MOST_UNSEEN;
+  return { ...list, rows: merge(list.rows, latest), unseen, hasUncounted };
 }
 
 function merge(rows: readonly TaskRow[], changes: ReadonlyMap<string, Change | TaskRow>): readonly TaskRow[] {

@@ -35,7 +35,7 @@ export function FleetChart({ search, onSearch }: { search: Search; onSearch: (se
   return (
     <Chart
       minutes={minutes}
-      range={since === null && until === null ? null : [since ?? 0, until ?? now]}
+      range={since === null && until === null ? null : [since ?? minute - (MINUTES - 1) * 60_000, until ?? now]}
       onRange={onRange}
       note={data ? [quantiles('waited', data.waitedS), quantiles('ran', data.ranS)].filter(Boolean).join(' · ') : ''}
     />

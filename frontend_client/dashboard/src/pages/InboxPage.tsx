@@ -5,7 +5,7 @@ import { ago, shortId } from '../model/format';
 import { writeRoute } from '../model/route';
 import { streamedText } from '../model/stream';
 import type { Question } from '../model/task';
-import { CopyButton } from '../ui/CopyButton';
+import { Code } from '../ui/Code';
 import { go, type Polled, useKeys, useNow, usePolled, useTitle } from '../ui/hooks';
 import { JsonTree } from '../ui/JsonTree';
 import { useProject } from '../ui/project';
@@ -118,10 +118,7 @@ function NothingAsked(): ReactElement {
     <div className="empty">
       <h1>Nothing to answer</h1>
       <p>Questions come here when a task asks a person. In a processor:</p>
-      <div className="code">
-        <pre>{EXAMPLE}</pre>
-        <CopyButton text={EXAMPLE} />
-      </div>
+      <Code text={EXAMPLE} label="Python" />
     </div>
   );
 }

@@ -8,6 +8,7 @@ import { shortId } from '../model/format';
 import { writeRoute } from '../model/route';
 import { supabaseSnippet } from '../model/snippet';
 import { isFinal, type Task } from '../model/task';
+import { Code } from '../ui/Code';
 import { CopyButton } from '../ui/CopyButton';
 import { Confirm, Dialog } from '../ui/Dialog';
 import { go, useKeys, useNow, usePolled, useTitle } from '../ui/hooks';
@@ -149,7 +150,7 @@ function TaskHead({ task, onChanged }: { task: Task; onChanged: () => void }): R
           </button>
         )}
       </div>
-      {showsCode && <Code task={task} onClose={() => setShowsCode(false)} />}
+      {showsCode && <Snippet task={task} onClose={() => setShowsCode(false)} />}
       {asksToCancel && (
         <Confirm
           title="Cancel this task?"
@@ -165,15 +166,12 @@ function TaskHead({ task, onChanged }: { task: Task; onChanged: () => void }): R
   );
 }
 
-function Code({ task, onClose }: { task: Task; onClose: () => void }): ReactElement {
+function Snippet({ task, onClose }: { task: Task; onClose: () => void }): ReactElement {
   const { url, key } = useProject();
   const code = supabaseSnippet(url, key, task);
   return (
     <Dialog title="The same task from your app" onClose={onClose} wide>
-      <div className="code">
-        <pre>{code}</pre>
-        <CopyButton text={code} />
-      </div>
+      <Code text={code} label="supabase-js" />
       <div className="actions end">
         <button type="button" onClick={onClose}>
           Close

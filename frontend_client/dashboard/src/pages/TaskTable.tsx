@@ -1,6 +1,6 @@
 import type { ReactElement } from 'react';
 import { ago, count, oneLine, precise, secondsBetween, shortId } from '../model/format';
-import { MOST_UNSEEN, type TaskList } from '../model/list';
+import type { TaskList } from '../model/list';
 import { writeRoute } from '../model/route';
 import { isFinal, type TaskRow } from '../model/task';
 import { useNow } from '../ui/hooks';
@@ -31,7 +31,7 @@ export function TaskTable(props: TaskTableProps): ReactElement {
     <>
       <div className="table" role="table" aria-label="Tasks" aria-busy={!list.isLoaded}>
         {selected.size > 0 ? <BulkBar {...props} /> : <Head {...props} />}
-        {list.isLoaded && list.unseen.size > 0 && <Unseen count={list.unseen.size} onReload={props.onReload} />}
+        {list.isLoaded && list.unseen.size > 0 && <Unseen list={list} onReload={props.onReload} />}
         {!list.isLoaded && <Placeholder />}
         {list.rows.map((row) => (
           <Row
@@ -101,12 +101,13 @@ function BulkBar({ list, selected, canRetry, onSelect, onRetry, onCancel }: Task
   );
 }
 
-function Unseen({ count: size, onReload }: { count: number; onReload: () => void }): ReactElement {
+function Unseen({ list, onReload }: { list: TaskList; onReload: () => void }): ReactElement {
   return (
     <div role="row">
       <span role="cell">
         <button type="button" className="unseen" onClick={onReload}>
-          {size >= MOST_UNSEEN ? '999+' : count(size)} new
+          {count(list.unseen.size)}
+          {list.hasUncounted && '+'} new
         </button>
       </span>
     </div>
@@ -180,6 +181,8 @@ function Placeholder(): ReactElement {
 }
 
 function noteOf(row: TaskRow, now: number): string {
+  // Its state says so.
+  if (row.code === 'cancelled') return '';
   if (row.code || row.error) return oneLine([row.code, row.error].filter(Boolean).join(': '), 120);
   if (isFinal(row.status)) return '';
   if (row.cancel_requested_at !== null) return 'is being stopped';

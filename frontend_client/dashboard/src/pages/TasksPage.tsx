@@ -91,7 +91,7 @@ export function TasksPage({ search: text }: { search: string }): ReactElement {
           </p>
         )}
         {list.isLoaded && list.rows.length === 0 ? (
-          <EmptyList search={search} hasUnseen={list.unseen.size > 0} onReload={reload} onSearch={look} />
+          <EmptyList search={search} onSearch={look} />
         ) : (
           <TaskTable
             list={list}

@@ -1,10 +1,10 @@
 import { type ReactElement, useCallback, useState } from 'react';
-import { messageOf, RequestFailed } from '../data/failure';
+import { messageOf } from '../data/failure';
 import { drainWorker, listKinds, listWorkers, setPaused } from '../data/fleet';
 import { atMost, type Kind, outlook, sortWorkers, type Worker } from '../model/fleet';
 import { ago, coarse, count, plural } from '../model/format';
 import { writeRoute } from '../model/route';
-import { CopyButton } from '../ui/CopyButton';
+import { Code } from '../ui/Code';
 import { Confirm } from '../ui/Dialog';
 import { useNow, usePolled, useTitle } from '../ui/hooks';
 import { useProject } from '../ui/project';
@@ -15,6 +15,10 @@ const KINDS_EVERY_MS = 5000;
 /** Who works, how busy each is, and what happens to the tasks of one that went silent; and the kinds they offer. */
 export function WorkersPage(): ReactElement {
   useTitle('Workers');
+  return useProject().isOperator ? <Fleet /> : <NotForYou />;
+}
+
+function Fleet(): ReactElement {
   const { supabase } = useProject();
   const workers = usePolled(
     useCallback(() => listWorkers(supabase), [supabase]),
@@ -24,7 +28,6 @@ export function WorkersPage(): ReactElement {
     useCallback(() => listKinds(supabase), [supabase]),
     KINDS_EVERY_MS,
   );
-  if (workers.error instanceof RequestFailed && workers.error.code === '42501') return <NotForYou />;
   return (
     <div className="workers-page">
       <h1>
@@ -180,10 +183,7 @@ function NoWorker(): ReactElement {
     <div className="empty">
       <h2>No worker</h2>
       <p>Tasks wait until one is there. Start one, on any machine that reaches the database:</p>
-      <div className="code">
-        <pre>{start}</pre>
-        <CopyButton text={start} />
-      </div>
+      <Code text={start} label="Command" />
     </div>
   );
 }
@@ -191,7 +191,7 @@ function NoWorker(): ReactElement {
 function NotForYou(): ReactElement {
   return (
     <div className="empty">
-      <h2>Only operators see the workers</h2>
+      <h1>Only operators see the workers</h1>
       <p>
         A user becomes one by <code>{'{"agent_worker": "operator"}'}</code> in its <code>app_metadata</code>, which only
         the service role may set, and by signing in again.

@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useReducer, useRef, useState } from 'react';
 import { isOffline, messageOf } from '../data/failure';
-import { listTasks, PAGE_SIZE, readRows } from '../data/tasks';
+import { type Cursor, listTasks, PAGE_SIZE, readRows } from '../data/tasks';
 import { type Change, idsToRead, NOTHING, reduceList, type TaskList } from '../model/list';
 import { parseSearch } from '../model/qualifiers';
 import type { TaskRow } from '../model/task';
@@ -27,6 +27,7 @@ export function useTaskList(text: string): ListControls {
   const [problem, setProblem] = useState('');
   const [turn, setTurn] = useState(0);
   const [isLoadingOlder, setLoadingOlder] = useState(false);
+  const next = useRef<Cursor | null>(null);
   const latest = useRef(list);
   latest.current = list;
 
@@ -50,7 +51,8 @@ export function useTaskList(text: string): ListControls {
       (page) => {
         if (!isOn) return;
         setProblem('');
-        dispatch({ type: 'loaded', ...page });
+        next.current = page.next;
+        dispatch({ type: 'loaded', rows: page.rows, hasMore: page.next !== null });
       },
       (error: unknown) => isOn && setProblem(problemOf(error)),
     );
@@ -79,10 +81,10 @@ export function useTaskList(text: string): ListControls {
     });
     const look = async () => {
       try {
-        const { rows } = await listTasks(supabase, parseSearch(text).search, { isOperator });
+        const page = await listTasks(supabase, parseSearch(text).search, { isOperator });
         if (!isOn) return;
         setProblem('');
-        dispatch({ type: 'looked', rows });
+        dispatch({ type: 'looked', rows: page.rows, hasMore: page.next !== null });
       } catch (error) {
         if (isOn) setProblem(problemOf(error));
       }
@@ -100,12 +102,21 @@ export function useTaskList(text: string): ListControls {
   }, [feed, supabase, isOperator, text, refresh]);
 
   const reload = useCallback(() => setTurn((last) => last + 1), []);
+  // An empty list cannot jump: what is new comes in at once.
+  const isFirst = list.isLoaded && list.rows.length === 0 && list.unseen.size > 0;
+  useEffect(() => {
+    if (isFirst) reload();
+  }, [isFirst, reload]);
   const loadOlder = useCallback(async () => {
-    const before = latest.current.rows.at(-1)?.updated_at;
-    if (before === undefined) return;
     setLoadingOlder(true);
     try {
-      dispatch({ type: 'older', ...(await listTasks(supabase, parseSearch(text).search, { isOperator, before })) });
+      const known = new Set(latest.current.rows.map((row) => row.id));
+      for (let hasNew = false; !hasNew && next.current !== null; ) {
+        const page = await listTasks(supabase, parseSearch(text).search, { isOperator, cursor: next.current });
+        next.current = page.next;
+        hasNew = page.rows.some((row) => !known.has(row.id));
+        dispatch({ type: 'older', rows: page.rows, hasMore: page.next !== null });
+      }
     } catch (error) {
       setProblem(problemOf(error));
     }

@@ -48,7 +48,7 @@ export function Chart({ minutes, range, onRange, note }: ChartProps): ReactEleme
     event.preventDefault();
   };
   const selected = drag && rangeOf(known, drag[0], drag[1]);
-  const spoken = selected ?? (hovered === null ? null : rangeOf(known, hovered, hovered));
+  const spoken = selected ?? (hovered === null ? range : rangeOf(known, hovered, hovered));
   return (
     <div className="chart">
       <Legend minutes={known} part={spoken} note={note} />

@@ -7,13 +7,17 @@ interface DialogProps {
   readonly wide?: boolean;
 }
 
-/** A window over the page; Escape and a click beside it close it, and focus goes back to where it was. */
+/**
+ * A window over the page; Escape and a click beside it close it, and focus goes back to where it was. Enter answers by
+ * what is marked `data-answers`.
+ */
 export function Dialog({ title, onClose, children, wide = false }: DialogProps): ReactElement {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
     const dialog = ref.current;
     if (dialog !== null && !dialog.open) dialog.showModal();
+    dialog?.querySelector<HTMLElement>('[data-answers]')?.focus();
     return () => dialog?.close();
   }, []);
   return (
@@ -54,8 +58,7 @@ export function Confirm({ title, action, keep, onConfirm, onClose, children }: C
         <button
           type="button"
           className="danger"
-          // biome-ignore lint/a11y/noAutofocus: the dialog was asked for, and Enter is its answer
-          autoFocus
+          data-answers
           onClick={() => {
             onConfirm();
             onClose();

@@ -57,22 +57,18 @@ export function Shell({ route, questions, onSignOut, children }: ShellProps): Re
           ))}
         </nav>
         <Flowing />
-        <details className="account">
-          <summary aria-label={`Signed in as ${who}`}>
-            <span className="avatar" aria-hidden="true">
-              {who.slice(0, 1).toUpperCase()}
-            </span>
-          </summary>
-          <div className="menu">
-            <p className="muted small">{who}</p>
-            <button type="button" onClick={() => setShowsKeys(true)}>
-              Keyboard <kbd>?</kbd>
-            </button>
-            <button type="button" onClick={onSignOut}>
-              Sign out
-            </button>
-          </div>
-        </details>
+        <button type="button" className="account" popoverTarget="account" aria-label={`Signed in as ${who}`}>
+          <span aria-hidden="true">{who.slice(0, 1).toUpperCase()}</span>
+        </button>
+        <div className="menu" id="account" popover="auto">
+          <p className="muted small">{who}</p>
+          <button type="button" popoverTarget="account" onClick={() => setShowsKeys(true)}>
+            Keyboard <kbd>?</kbd>
+          </button>
+          <button type="button" onClick={onSignOut}>
+            Sign out
+          </button>
+        </div>
       </header>
       <OfflineBanner />
       <main className="page" id="main" tabIndex={-1}>

@@ -111,9 +111,13 @@ describe('a list that does not jump', () => {
     const looked = reduceList(before, {
       type: 'looked',
       rows: [row({ id: 'new' }), row({ id: 'a', status: 'completed', updated_at: at(9) })],
+      hasMore: true,
     });
     expect(looked.rows.map((one) => [one.id, one.status])).toEqual([['a', 'completed']]);
     expect([...looked.unseen]).toEqual(['new']);
+    expect(looked.hasUncounted).toBe(false);
+    const flooded = reduceList(before, { type: 'looked', rows: [row({ id: 'x' }), row({ id: 'y' })], hasMore: true });
+    expect([flooded.unseen.size, flooded.hasUncounted]).toEqual([2, true]);
   });
 
   test('drops what was deleted, shown or not', () => {
