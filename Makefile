@@ -12,21 +12,21 @@ READY := $(VENV)/.ready-$(notdir $(PYTHON))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-fast chaos lint fix types check build constraints
+.PHONY: help setup demo dev dashboard test test-fast chaos lint fix types check build constraints
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(READY) ## Install everything into .venv
+setup: $(READY) dashboard ## Install everything into .venv, and build the dashboard
 	@echo '$(VENV) is ready'
 
 demo: $(READY) ## Watch a small fleet work, from the first row to the last answer
 	@$(BIN)/agent-worker demo
 
-dev: $(READY) ## Start a database and a worker here, until Ctrl-C
+dev: $(READY) dashboard ## Start a database, the API, the dashboard and a worker here, until Ctrl-C
 	@$(BIN)/agent-worker dev
 
-test: $(READY) ## Run all tests
+test: $(READY) dashboard ## Run all tests
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-fast: $(READY) ## Run the tests that need no database, in seconds
@@ -52,7 +52,20 @@ fix: $(READY) ## Mend format and simple mistakes, and write .env.example anew
 	@$(BIN)/ruff format .
 	@$(BIN)/agent-worker config --env-example > .env.example
 
-build: $(READY) ## Build the wheel and the source archive into dist/
+# The wheel carries what is built, so that only a checkout needs Node.js.
+DASHBOARD := agent_worker/gateway/dashboard/index.html
+DASHBOARD_FOLDER := frontend_client/dashboard
+
+dashboard: $(DASHBOARD) ## Build the dashboard, where npm is there
+
+$(DASHBOARD): $(shell find frontend_client -name node_modules -prune -o -name tests -prune -o -type f -print)
+	@if command -v npm > /dev/null; then \
+	  echo 'building the dashboard; half a minute the first time' && \
+	  npm ci --prefix $(DASHBOARD_FOLDER) --silent && npm run build --prefix $(DASHBOARD_FOLDER) --silent > /dev/null && \
+	  touch $@ || echo 'note: the dashboard could not be built · run: make dashboard' >&2; \
+	else echo 'note: the dashboard is not built · npm is missing · install Node.js, and run: make dashboard' >&2; fi
+
+build: $(READY) dashboard ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m build --no-isolation
 
 # The peers live apart from .venv; without npm, the one that is written for Node.js is left out.

@@ -113,10 +113,16 @@ async def running_gateway(
             accounts, users = await _accounts(settings, keyring, db)
             routers["auth/v1"] = auth_routes.router(accounts, users)
             sign_in = await _operator(accounts, users) if has_operator else None
+        metrics = Metrics()
+        metrics.observe("realtime_sockets", "Open Realtime sockets.", lambda: hub.pool.sockets)
+        metrics.observe("realtime_channels", "Channels joined on them.", lambda: hub.channels)
+        metrics.observe(
+            "realtime_unread_bytes", "What waits to be read by them.", lambda: hub.pool.waiting_bytes
+        )
         app = create_app(
             _options(settings, keys, sign_in),
             door=door,
-            metrics=Metrics(),
+            metrics=metrics,
             readiness=(lambda: _answers(db), lambda: _follows(changes)),
             routers=tuple(routers.values()),
         )

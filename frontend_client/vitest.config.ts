@@ -1,10 +1,5 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  test: {
-    include: ['tests/**/*.test.{ts,tsx}'],
-    testTimeout: 15_000,
-    restoreMocks: true,
-    unhandledRejections: 'strict',
-  } as never,
+  test: { include: ['tests/**/*.test.{ts,tsx}'], testTimeout: 30_000, restoreMocks: true },
 });

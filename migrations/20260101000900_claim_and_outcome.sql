@@ -128,7 +128,7 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
 declare
-  nobody constant uuid := '00000000-0000-0000-0000-000000000000';
+  nobody constant uuid := uuid '00000000-0000-0000-0000-000000000000';
   span record;
   lane record;
   room integer;
@@ -137,8 +137,8 @@ declare
   quota integer;
   taken uuid[];
   attempts integer[];
-  picked uuid[] := '{}';
-  limited uuid[] := '{}';
+  picked uuid[] := array[]::uuid[];
+  limited uuid[] := array[]::uuid[];
   is_counting boolean := false;
   is_held_back boolean := false;
   wait_s double precision;

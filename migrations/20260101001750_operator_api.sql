@@ -311,7 +311,7 @@ set search_path = ''
 as $$
 declare
   task uuid;
-  changes json[] := '{}';
+  changes json[] := array[]::json[];
 begin
   perform agent_worker.require_operator();
   perform agent_worker.require_few(p_ids);

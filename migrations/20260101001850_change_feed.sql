@@ -26,7 +26,8 @@ begin
   if not exists (select from pg_catalog.pg_prepared_statements s where s.name = v_name) then
     select format(
       'prepare %I (%s) as select array_agg(k.position::integer) from unnest(%s) with ordinality k (%s, position)'
-      || ' join %s t on %s',
+      -- A scalar subquery, because it is always looked up by the key: a join of a few rows may read the whole table.
+      || ' where (select true from %s t where %s)',
       v_name,
       string_agg(x.type || '[]', ', ' order by x.place),
       string_agg('$' || x.place, ', ' order by x.place),

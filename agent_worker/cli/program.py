@@ -20,7 +20,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "Start": {
             "demo": "Watch a small fleet work, from the first row to the last answer.",
-            "dev": "Start a database and a worker here, ready to try.",
+            "dev": "Start a database, the API that browsers use, the dashboard and a worker here, ready to try.",
             "run": "Run workers until they are told to stop.",
             "gateway": "Serve the API that browsers use in the place of Supabase's.",
         },

@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -36,6 +37,8 @@ from psycopg.types.json import Jsonb
 
 from agent_worker.db.connection import Database
 from agent_worker.db.migrate import migrate
+
+DROP_TIMEOUT_S = 10.0
 
 PREFIX = "aw_test_"
 """Every database made here is called so; whatever a killed test run leaves behind can be told by it."""
@@ -114,7 +117,18 @@ class TestDatabases:
         return name
 
     def _drop(self, name: str) -> None:
-        self._admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        deadline = time.monotonic() + DROP_TIMEOUT_S
+        while True:
+            try:
+                self._admin.execute(drop)
+            except psycopg.errors.ObjectInUse:
+                # The replication slot of a gateway that has just stopped: the server needs a moment to see it gone.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
 
 
 async def insert_task(db: Database, **columns: Any) -> UUID:

@@ -7,7 +7,11 @@ const BUILT = resolve(import.meta.dirname, '../../agent_worker/gateway/dashboard
 export default defineConfig({
   // Relative, so that a proxy may put the gateway under a path of its own.
   base: './',
-  resolve: { alias: { '@agent-worker/client': resolve(import.meta.dirname, '../src') } },
+  resolve: {
+    alias: { '@agent-worker/client': resolve(import.meta.dirname, '../src') },
+    // The client's source lies beside this folder, and what it imports is installed in this one.
+    dedupe: ['react', 'react-dom', '@supabase/supabase-js'],
+  },
   build: {
     outDir: BUILT,
     emptyOutDir: true,

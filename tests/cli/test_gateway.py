@@ -41,7 +41,7 @@ def test_it_says_one_line_serves_and_ends_with_sigterm(program: Program) -> None
 
     assert document["pid"] == started.process.pid
     assert "auth/v1" in document["parts"]
-    assert get(f"{document['url']}/readyz") == (200, "ready\n")
+    until(lambda: get(f"{document['url']}/readyz") == (200, "ready\n"))
     assert get(f"{document['url']}/auth/v1/settings")[0] == 401
     assert get(f"{document['url']}/auth/v1/settings", apikey=document["publishable_key"])[0] == 200
 

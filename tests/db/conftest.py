@@ -32,6 +32,7 @@ EMPTY: LiteralString = """
     DELETE FROM agent_worker.workers;
     DELETE FROM agent_worker.kinds;
     DELETE FROM agent_worker.schedules;
+    DELETE FROM realtime.messages;
 """
 
 # Every change of a table, trigger, function or setting writes a new version of a row in one of these.

@@ -21,11 +21,6 @@ from tests.db.steps import acting_as, claim_new, finish, rows, run, user
 TEXT = text_delta("t1.1", "Hello")
 
 
-@pytest.fixture(autouse=True)
-async def no_messages(db: Database) -> None:
-    await run(db, "DELETE FROM realtime.messages")
-
-
 async def messages(db: Database) -> list[tuple[Any, ...]]:
     return await rows(
         db, "SELECT topic, event, private, extension, payload FROM realtime.messages ORDER BY inserted_at"

@@ -106,6 +106,15 @@ def test_the_wheel_carries_migrations_bootstrap_and_queries(wheel: Path) -> None
     assert {"agent_worker/db/bootstrap.sql", "agent_worker/py.typed"} <= names
 
 
+def test_the_wheel_carries_the_dashboard_where_it_is_built(wheel: Path) -> None:
+    if not (ROOT / "agent_worker" / "gateway" / "dashboard" / "index.html").exists():
+        pytest.skip("the dashboard is not built; it takes Node.js")
+    names = set(zipfile.ZipFile(wheel).namelist())
+
+    assert "agent_worker/gateway/dashboard/index.html" in names
+    assert any(name.endswith(".js") for name in names if name.startswith("agent_worker/gateway/dashboard/"))
+
+
 def test_the_package_in_the_wheel_finds_its_own_files(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (

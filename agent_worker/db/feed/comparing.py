@@ -73,7 +73,8 @@ class Comparing:
         value = sql.Placeholder("value")
         # A pattern is only looked at when it is compared with something.
         left = sql.SQL("NULL") if comparison.operator == "in" else sql.SQL("{}::text").format(value)
-        probe = sql.SQL("SELECT {}::text, {}").format(
+        # The type's own way to write it, as in the log; a cast to text is another thing for bool, inet and char.
+        probe = sql.SQL("SELECT format('%%s', {}), {}").format(
             _right(comparison, value), _test(comparison, left, value)
         )
         try:

@@ -100,7 +100,6 @@ class Stream:
                 if is_any:
                     return rows
                 await readable(conn)
-                conn.pgconn.consume_input()
         finally:
             self._is_reading = False
 
@@ -124,17 +123,22 @@ class Stream:
     def _drain(self, conn: Connection) -> tuple[list[RowChange], bool]:
         rows: list[RowChange] = []
         size = 0
-        is_any = False
+        is_any = has_looked = False
         while len(rows) < MOST_ROWS and size < MOST_BYTES:
             length, data = conn.pgconn.get_copy_data(1)
-            if length == 0:
-                break
             if length < 0:
                 raise psycopg.OperationalError(_last_words(conn))
+            if length == 0:
+                # libpq takes some kilobytes at a time; what else has arrived belongs to the same batch.
+                if has_looked:
+                    break
+                conn.pgconn.consume_input()
+                has_looked = True
+                continue
+            has_looked = False
             is_any = True
-            message = bytes(data)
             size += length
-            if (row := self._take(conn, message)) is not None:
+            if (row := self._take(conn, bytes(data))) is not None:
                 rows.append(row)
         if is_any:
             self._heard_at = time.monotonic()

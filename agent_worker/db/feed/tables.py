@@ -21,9 +21,9 @@ FACTS_TTL_S = 10.0
 that a role was given to another role."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A table's facts.
+    """A table's facts, as they were looked up once.
 
     Attributes:
         oid: In `pg_class`.

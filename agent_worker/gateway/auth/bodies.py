@@ -54,6 +54,14 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
+class Problem(BaseModel):
+    """GoTrue's answer to what it refuses."""
+
+    code: int = Field(description="The HTTP status.")
+    error_code: str = Field(description="Stable; docs/gateway.md lists all.")
+    msg: str
+
+
 class SignUp(_Body):
     """A new user: with address and password, or with neither for an anonymous one."""
 

@@ -13,7 +13,7 @@ from agent_worker.domain.caller import Caller
 from agent_worker.domain.errors import GatewayError
 from agent_worker.gateway.auth import admin
 from agent_worker.gateway.auth.accounts import Accounts
-from agent_worker.gateway.auth.bodies import Grant, SignUp, UserChange
+from agent_worker.gateway.auth.bodies import Grant, Problem, SignUp, UserChange
 from agent_worker.gateway.auth.replies import user_document
 from agent_worker.gateway.requests import address_of, caller_of
 
@@ -29,6 +29,19 @@ SETTINGS = {
 MISSING = ("otp", "magiclink", "recover", "verify", "resend", "invite", "sso", "authorize", "factors")
 """Routes of GoTrue that need mail, telephones or other providers."""
 
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": about}
+    for status, about in (
+        (400, "A wrong field, password or refresh token."),
+        (401, "No key, a wrong one, or no session."),
+        (403, "A token that is refused, a session that has ended, or not the secret key."),
+        (404, "No such user."),
+        (413, "More than 64 KiB."),
+        (422, "Refused by a rule."),
+        (429, "Too often."),
+    )
+}
+
 Asking = Annotated[Caller, Depends(caller_of)]
 
 
@@ -39,7 +52,7 @@ def router(accounts: Accounts, users: Users) -> APIRouter:
         accounts: The rules.
         users: The table, for what the secret key may do.
     """
-    made = APIRouter(prefix="/auth/v1", tags=["auth"])
+    made = APIRouter(prefix="/auth/v1", tags=["auth"], responses=PROBLEMS)
     _sessions(made, accounts)
     _user(made, accounts)
     _facts(made)

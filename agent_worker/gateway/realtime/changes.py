@@ -32,8 +32,8 @@ from agent_worker.gateway.realtime.planning import Planner
 
 logger = structlog.get_logger(__name__)
 
-BREATH = 256
-"""Deliveries after which the event loop gets its turn."""
+BREATH = 64
+"""Changes, and deliveries of one change, after which the event loop gets its turn: a few milliseconds."""
 CHECK_ATTEMPTS = 3
 """Times that row level security is asked when the database is busy, 10 s each at most, before changes are given up."""
 
@@ -181,7 +181,9 @@ class Changes:
         await self._visibility.settle(match.change for match in matches)
         seen = await self._look(matches)
         asked = await self._written_by_server(matches)
-        for match in matches:
+        for number, match in enumerate(matches, start=1):
+            if number % BREATH == 0:
+                await asyncio.sleep(0)
             await self._deliver(match, seen, asked)
 
     def _broadcast(self, change: RowChange) -> None:

@@ -34,6 +34,15 @@ _ONE_TEXT = frozenset((_BOOL, 17, 20, 21, 23, 25, 26, 1043, 1083, _UUID)) | _TIM
 _FINITE = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 _USUAL_TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d+)?(\+00)?)?")
 
+# Texts that are what PostgreSQL would write, so that a join need not ask it.
+_PLAIN = {
+    21: re.compile(r"0|-?[1-9]\d{0,3}"),
+    23: re.compile(r"0|-?[1-9]\d{0,8}"),
+    20: re.compile(r"0|-?[1-9]\d{0,17}"),
+    _UUID: re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
+    25: re.compile(r".*", re.DOTALL),
+}
+
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
     "neq": operator.ne,
@@ -95,22 +104,19 @@ class Condition:
     def _answer(self, text: str | None) -> bool | Verdict | None:
         match self.term.operator:
             case "is":
-                return self._is(text)
-            case "isdistinct" if text is None:
-                return True
-            case _ if text is None:
-                return None
+                return text == {"true": "t", "false": "f"}.get(self.value)
             case "in":
                 return self._is_in(text)
-            case known if known in _ORDER:
-                return self._compare(known, text)
+            case name if text is None:
+                return True if name == "isdistinct" else None
+            case name if name in _ORDER:
+                return self._compare(name, text)
             case _:
                 return Verdict.ASK
 
-    def _is(self, text: str | None) -> bool:
-        return text == {"true": "t", "false": "f"}.get(self.term.value)
-
-    def _is_in(self, text: str) -> bool | Verdict | None:
+    def _is_in(self, text: str | None) -> bool | Verdict | None:
+        if text is None:
+            return False if self.value == "{}" else None
         if self.type_.base_oid not in _ONE_TEXT:
             return Verdict.ASK
         if text in self.values:
@@ -155,6 +161,9 @@ async def check_term(
         return _check_is(term, type_)
     if term.operator not in SYMBOLS:
         raise ValueRefused(f"unsupported operator {term.operator}")
+    plain = _PLAIN.get(type_.oid)
+    if plain is not None and term.operator in _ORDER and plain.fullmatch(term.value):
+        return Condition(term, type_, term.value)
     try:
         value = await comparing.canonical(Comparison(type_, term.operator, term.value))
     except ValueRefused as exc:

@@ -47,7 +47,18 @@ def parse_filter(text: str | None) -> tuple[FilterTerm, ...]:
         return ()
     if len(text) > MOST_CHARACTERS:
         raise FilterMalformed(f"a filter of more than {MOST_CHARACTERS} characters")
+    if "\0" in text or (not text.isascii() and _is_broken(text)):
+        raise FilterMalformed("a filter with characters that PostgreSQL cannot store")
     return tuple(_term(part.strip()) for part in _split(text.strip()))
+
+
+def _is_broken(text: str) -> bool:
+    """Whether half of a surrogate pair stands alone, as JSON allows."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _split(text: str) -> list[str]:

@@ -6,6 +6,7 @@ selections of columns there are.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC
@@ -104,18 +105,20 @@ class Written:
 
     def _join(self, columns: Iterable[str], records: Mapping[str, str], error: str | None) -> str:
         change = self._change
-        types = [{"name": name, "type": self._table.types[name].name} for name in columns]
         at = change.committed_at.astimezone(UTC)
-        parts = {
-            "schema": json.dumps(change.relation.schema),
-            "table": json.dumps(change.relation.table),
-            "commit_timestamp": f'"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"',
-            "type": f'"{change.kind}"',
-            "columns": json.dumps(types),
-            **records,
-            "errors": "null" if error is None else json.dumps([error]),
-        }
-        return "{" + ", ".join(f'"{name}": {text}' for name, text in parts.items()) + "}"
+        parts = (
+            f'"commit_timestamp": "{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z", "type": "{change.kind}", ',
+            *(f'"{name}": {text}, ' for name, text in records.items()),
+            f'"errors": {"null" if error is None else json.dumps([error])}',
+        )
+        return "{" + _about(self._table, tuple(columns)) + "".join(parts) + "}"
+
+
+@functools.lru_cache(maxsize=256)
+def _about(table: Table, columns: tuple[str, ...]) -> str:
+    """Write what is the same for all rows of a table."""
+    types = [{"name": name, "type": table.types[name].name} for name in columns]
+    return f'"schema": {json.dumps(table.schema)}, "table": {json.dumps(table.name)}, "columns": {json.dumps(types)}, '
 
 
 def asked_values(change: RowChange, table: Table) -> dict[tuple[int, str], Type]:

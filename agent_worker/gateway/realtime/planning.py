@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from agent_worker.db.feed.comparing import Comparing
@@ -11,6 +12,9 @@ from agent_worker.gateway.realtime.binding import Binding, BindingRefused
 from agent_worker.gateway.realtime.conditions import Condition, check_term
 from agent_worker.gateway.realtime.filters import FilterMalformed, FilterTerm, parse_filter
 from agent_worker.gateway.realtime.interest import ANY, Place, Post, Seat
+
+KNOWN_TTL_S = 1.0
+"""Longest use of what was looked up: when a gateway starts again, a thousand sockets join at once."""
 
 _EVENTS = frozenset(("INSERT", "UPDATE", "DELETE", ANY))
 
@@ -26,6 +30,9 @@ class Planner:
     def __init__(self, tables: Tables, comparing: Comparing) -> None:
         self._tables = tables
         self._comparing = comparing
+        self._published: list[Published] = []
+        self._facts: dict[int, Table | None] = {}
+        self._known_until = 0.0
 
     async def plan(self, seat: Seat, binding: Binding) -> list[tuple[Post, Place]]:
         """Return the posts of a binding and where they belong; more than one for a wildcard with a filter.
@@ -35,7 +42,7 @@ class Planner:
             DatabaseUnavailable: Nobody answers.
         """
         terms = _terms(binding)
-        named = [table for table in await self._tables.published() if _covers(binding, table)]
+        named = await self._named(binding)
         if not named or binding.event not in _EVENTS or seat.subscriber.caller.role not in ROLES:
             raise BindingRefused(
                 "Unable to subscribe to changes with given parameters. Please check Realtime is enabled for the given "
@@ -45,6 +52,24 @@ class Planner:
             return [(_post(seat, binding, ()), Place(binding.schema, ANY))]
         return [await self._placed(seat, binding, table, terms) for table in named]
 
+    async def _named(self, binding: Binding) -> list[Published]:
+        """Return the tables that a binding covers; what is not known is asked for before it counts as missing."""
+        for is_fresh in (False, True):
+            if is_fresh or time.monotonic() > self._known_until:
+                self._published = await self._tables.published()
+                self._facts.clear()
+                self._known_until = time.monotonic() + KNOWN_TTL_S
+            if named := [table for table in self._published if _covers(binding, table)]:
+                return named
+        return []
+
+    async def _look_up(self, published: Published) -> Table | None:
+        if published.oid not in self._facts:
+            self._facts[published.oid] = await self._tables.look_up(
+                published.oid, published.schema, published.name
+            )
+        return self._facts[published.oid]
+
     async def _placed(
         self, seat: Seat, binding: Binding, published: Published, terms: Sequence[FilterTerm]
     ) -> tuple[Post, Place]:
@@ -52,7 +77,7 @@ class Planner:
         if not terms and binding.select is None:
             return _post(seat, binding, ()), place
         try:
-            facts = await self._tables.look_up(published.oid, published.schema, published.name)
+            facts = await self._look_up(published)
             conditions = await self._conditions(seat, binding, facts, terms)
         except ValueRefused as exc:
             raise BindingRefused(

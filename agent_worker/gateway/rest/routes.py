@@ -104,8 +104,11 @@ def router(access: Access) -> APIRouter:
         return await _answered(request, lambda _: _no_such_path(path), of_call=False)
 
     options: dict[str, Any] = {"response_class": Response, "response_model": None}
-    made.add_api_route("/rpc/{function}", function, methods=["GET", "HEAD", "POST"], **options)
-    made.add_api_route("/{table}", table, methods=_TABLE_METHODS, **options)
+    # A route for each method: the OpenAPI document names operations by path and method.
+    for method in ("GET", "HEAD", "POST"):
+        made.add_api_route("/rpc/{function}", function, methods=[method], **options)
+    for method in _TABLE_METHODS:
+        made.add_api_route("/{table}", table, methods=[method], **options)
     made.add_api_route("/{path:path}", nothing, methods=_TABLE_METHODS, include_in_schema=False, **options)
     return made
 

@@ -126,9 +126,11 @@ async def test_an_anonymous_user_has_no_password_to_sign_in_with(ask: Api) -> No
 async def test_guessing_passwords_is_stopped_for_the_guesser_alone(ask: Api) -> None:
     await ask.sign_up("ann@example.com")
     guess = {"email": "ann@example.com", "password": "guess"}
-    statuses = [(await ask("POST", PASSWORD, json=guess)).status_code for _ in range(22)]
+    statuses: list[int] = []
+    while 429 not in statuses and len(statuses) < 60:  # one more is forgiven every 5 seconds
+        statuses.append((await ask("POST", PASSWORD, json=guess)).status_code)
 
-    assert statuses[:20] == [400] * 20
+    assert set(statuses[:20]) == {400}
     assert statuses[-1] == 429
     other = {"email": "bob@example.com", "password": "guess"}
     assert (await ask("POST", PASSWORD, json=other)).status_code == 400
@@ -294,3 +296,14 @@ async def test_no_body_is_a_server_error(ask: Api, body: dict[str, Any], path: s
     reply = await ask(method, path, key=ask.secret, json=body)
 
     assert reply.status_code < 500, reply.text
+
+
+async def test_the_openapi_document_describes_sign_in_and_its_refusals(ask: Api) -> None:
+    document = (await ask("GET", "/openapi.json")).json()
+
+    sign_up = document["paths"]["/auth/v1/signup"]["post"]
+    assert sign_up["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/SignUp")
+    for status in ("400", "401", "403", "422", "429"):
+        schema = sign_up["responses"][status]["content"]["application/json"]["schema"]
+        assert schema["$ref"].endswith("/Problem")
+    assert "/auth/v1/admin/users/{user_id}" in document["paths"]

@@ -49,7 +49,7 @@ def owner(database_url: str) -> Iterator[Sql]:
         yield sql
         # A database with a slot cannot be dropped, and a slot goes a moment after its session.
         deadline = time.monotonic() + DEADLINE_S
-        while sql.run("SELECT FROM pg_replication_slots WHERE database = current_database()"):
+        while sql.run("SELECT 1 FROM pg_replication_slots WHERE database = current_database()"):
             assert time.monotonic() < deadline, "somebody kept a slot"
             time.sleep(0.005)
 

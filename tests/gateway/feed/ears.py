@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
 from agent_worker.domain.caller import ANON, AUTHENTICATED, SERVICE_ROLE, Caller
 from agent_worker.gateway.realtime.binding import Binding
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 
 class Ear:
@@ -68,3 +68,10 @@ def binding(
     id: int = 1,  # noqa: A002 - the protocol's word
 ) -> Binding:
     return Binding(id, event, schema, table, filter, select)
+
+
+async def until(holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+    """Wait for something that nobody signals."""
+    async with asyncio.timeout(deadline_s):
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import psycopg
 import pytest
@@ -14,7 +14,7 @@ from agent_worker.db.feed.feed import Way
 from agent_worker.gateway.realtime.changes import Changes
 from tests.chaos.server import Server, running_server
 from tests.gateway.feed.conftest import NOTES, Sql, flowing
-from tests.gateway.feed.ears import DEADLINE_S, Ear, anon, binding, service, user
+from tests.gateway.feed.ears import DEADLINE_S, Ear, anon, binding, service, until, user
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,8 @@ async def following(url: str) -> AsyncIterator[tuple[Changes, Ear]]:
 
 
 async def until_ready_again(changes: Changes) -> None:
+    await until(lambda: not changes.state.is_ready, 60)
     async with asyncio.timeout(60):
-        while changes.state.is_ready:
-            await asyncio.sleep(0.01)
         await changes.ready()
 
 
@@ -81,9 +80,7 @@ async def test_a_transaction_that_keeps_the_slot_waiting_is_named(owner: Sql) ->
         ear = Ear(service())
         joining = asyncio.create_task(changes.add(ear, [binding("news")]))
         try:
-            async with asyncio.timeout(DEADLINE_S):
-                while "slow writer" not in changes.state.detail:
-                    await asyncio.sleep(0.05)
+            await until(lambda: "slow writer" in changes.state.detail)
             assert not joining.done(), "nothing would be told yet"
             writer.commit()
             async with asyncio.timeout(DEADLINE_S):
@@ -177,3 +174,45 @@ async def test_two_gateways_follow_one_database(changes: Changes, owner: Sql) ->
         owner.run("INSERT INTO notes (id) VALUES (1)")
         for ear in ears:
             await ear.heard(1)
+
+
+@pytest.mark.slow
+async def test_nothing_is_told_that_a_statement_cannot_see_yet(server: Server) -> None:
+    async with following(server.url) as (changes, ear):
+        seen = Ear(service())
+        await changes.add(seen, [binding("news")])
+        server.set("synchronous_standby_names", "nobody")
+        try:
+            # The log has it, and the commit waits for a standby that never comes.
+            inserting = asyncio.create_task(
+                asyncio.to_thread(server.execute, "INSERT INTO notes (id) VALUES (77)")
+            )
+            await asyncio.sleep(1.0)
+            assert 77 not in ear.records("id")
+        finally:
+            server.set("synchronous_standby_names", None)
+        await inserting
+        await until(lambda: 77 in ear.records("id"))
+
+
+class Checking(Ear):
+    """Looks for each row at the moment it is told of it."""
+
+    def __init__(self, sql: Sql) -> None:
+        super().__init__(service())
+        self.sql = sql
+        self.missing = 0
+
+    def deliver(self, ids: Sequence[int], data_json: str) -> None:
+        super().deliver(ids, data_json)
+        self.missing += not self.sql.run("SELECT 1 FROM news WHERE id = %s", self.data[-1]["record"]["id"])
+
+
+async def test_who_is_told_of_a_row_finds_it(changes: Changes, owner: Sql) -> None:
+    with psycopg.connect(owner.url, autocommit=True) as looker:
+        ear = Checking(Sql(looker, owner.url))
+        await changes.add(ear, [binding("news")])
+        for number in range(200):
+            await asyncio.to_thread(owner.run, "INSERT INTO news VALUES (%s)", number)
+        await ear.heard(200)
+    assert ear.missing == 0

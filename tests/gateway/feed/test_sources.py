@@ -25,9 +25,7 @@ def no_free_sender(owner: Sql) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(
-                    psycopg.connect(owner.url, replication="database", autocommit=True)  # type: ignore[arg-type]
-                )
+                stack.enter_context(psycopg.connect(owner.url, replication="database", autocommit=True))
             except psycopg.OperationalError:
                 break
         yield

@@ -26,7 +26,9 @@ async def refusal(apikey: str | None, bearer: str | None = None, user_agent: str
     return caught.value.status, caught.value.code
 
 
-@pytest.mark.parametrize(("key", "role"), [(PUBLISHABLE, "anon"), (SECRET, "service_role")])
+@pytest.mark.parametrize(
+    ("key", "role"), [(PUBLISHABLE, "anon"), (SECRET, "service_role")], ids=["publishable", "secret"]
+)
 @pytest.mark.parametrize("repeats", [True, False])
 async def test_a_key_alone_or_twice_is_its_role_without_an_end(key: str, role: str, repeats: bool) -> None:
     caller = await DOOR.admit(apikey=key, bearer=key if repeats else None)
@@ -39,7 +41,7 @@ async def test_a_key_alone_or_twice_is_its_role_without_an_end(key: str, role: s
     )
 
 
-@pytest.mark.parametrize("key", [PUBLISHABLE, SECRET])
+@pytest.mark.parametrize("key", [PUBLISHABLE, SECRET], ids=["publishable", "secret"])
 async def test_a_session_wins_over_the_key_it_comes_with(key: str) -> None:
     caller = await DOOR.admit(apikey=key, bearer=token())
 
@@ -81,7 +83,9 @@ async def test_a_wrong_key_is_refused_whatever_the_token(key: str) -> None:
     assert await refusal(key, token()) == (401, "invalid_api_key")
 
 
-@pytest.mark.parametrize("bearer", ["", SECRET, "garbage", token(secret=OTHER_SECRET)])
+@pytest.mark.parametrize(
+    "bearer", ["", SECRET, "garbage", token(secret=OTHER_SECRET)], ids=["empty", "key", "text", "forged"]
+)
 async def test_a_wrong_token_is_not_replaced_by_the_key(bearer: str) -> None:
     assert await refusal(PUBLISHABLE, bearer) == (401, "PGRST301")
 
