@@ -108,11 +108,15 @@ class Composer:
         steps = tuple(path)
         if steps and not scope.column(name).is_json:
             column = SQL("to_jsonb({})").format(column)
+        return self.within(column, steps)
+
+    def within(self, value: Composable, steps: Iterable[Step]) -> Composable:
+        """Return what is at a path within JSON."""
         for step in steps:
             type_ = "integer" if isinstance(step.key, int) else "text"
             arrow = SQL("->>") if step.as_text else SQL("->")
-            column = SQL("({}{}{})").format(column, arrow, self.bind(f"{step.key}", type_))
-        return column
+            value = SQL("({}{}{})").format(value, arrow, self.bind(f"{step.key}", type_))
+        return value
 
     def type_at(self, scope: Scope, name: str, path: tuple[Step, ...]) -> str:
         """Return the type of a column or of the value at a path within it."""

@@ -169,12 +169,8 @@ def _related(composer: Composer, scope: Scope, order: Order, relation: str) -> C
         raise NotEmbedded(relation)
     if not joined.is_to_one:
         raise OrderNotToOne(scope.relation.name, relation)
-    value: Composable = SQL("{}.{}").format(joined.alias, Identifier(order.field.name))
-    for step in order.field.path:
-        type_ = "integer" if isinstance(step.key, int) else "text"
-        arrow = SQL("->>") if step.as_text else SQL("->")
-        value = SQL("({}{}{})").format(value, arrow, composer.bind(str(step.key), type_))
-    return value
+    column = SQL("{}.{}").format(joined.alias, Identifier(order.field.name))
+    return composer.within(column, order.field.path)
 
 
 def limits(composer: Composer, selection: Selection) -> Composable:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from agent_worker.db.access.catalog import Relation, TableColumn
-from agent_worker.db.access.composer import AND, COMMA, NOTHING, Composer, Scope, qualified, trusted
-from agent_worker.db.access.conditions import condition
+from agent_worker.db.access.composer import COMMA, NOTHING, Composer, Scope, qualified, trusted
+from agent_worker.db.access.conditions import where
 from agent_worker.db.access.query import Condition, Delete, Duplicates, Insert, Rows, Update
 from agent_worker.db.access.refusals import StatementRefused, UnknownColumn
 
@@ -63,7 +63,7 @@ def update(
         settings,
         rows,
         body,
-        _where(composer, scope, statement.where),
+        where(composer, scope, statement.where),
         _returning(alias, returning),
     )
 
@@ -77,14 +77,14 @@ def delete(
     return SQL("DELETE FROM {} AS {}{}{}").format(
         qualified(relation),
         alias,
-        _where(composer, Scope(relation, alias), statement.where),
+        where(composer, Scope(relation, alias), statement.where),
         _returning(alias, returning),
     )
 
 
-def _require_where(command: str, where: Sequence[Condition]) -> None:
+def _require_where(command: str, conditions: Sequence[Condition]) -> None:
     # Supabase loads pg-safeupdate for its API: a forgotten filter does not empty a table.
-    if not where:
+    if not conditions:
         raise StatementRefused("21000", f"{command} requires a WHERE clause")
 
 
@@ -151,11 +151,6 @@ def _on_conflict(relation: Relation, statement: Insert, columns: Sequence[TableC
     settings = COMMA.join(SQL("{0} = EXCLUDED.{0}").format(Identifier(column.name)) for column in columns)
     counted = SQL("set_config('agent_worker.updated', ({}::integer + 1)::text, true) <> ''").format(UPDATED)
     return SQL(" ON CONFLICT ({}) DO UPDATE SET {} WHERE {}").format(names, settings, counted)
-
-
-def _where(composer: Composer, scope: Scope, conditions: Iterable[Condition]) -> Composable:
-    parts = [condition(composer, scope, each) for each in conditions]
-    return SQL(" WHERE {}").format(AND.join(parts)) if parts else NOTHING
 
 
 def _returning(alias: Identifier, names: Collection[str] | None) -> Composable:
