@@ -114,8 +114,6 @@ class Feed:
         task.cancel()
         await asyncio.wait({task})
         self._down("stopped")
-        if not task.cancelled():
-            task.result()  # a consumer raised, against its contract: say so
 
     async def ready(self) -> None:
         """Return once whatever commits from now on is told; waits while the database is away."""
@@ -141,17 +139,20 @@ class Feed:
                 self._down(error)
                 if failures == 1 or way is not Way.NONE:  # an outage is told once
                     logger.warning("feed.lost", way=way.value, error=error)
+            except Exception:
+                failures += 1
+                logger.exception("feed.failed", way=way.value)
             longest_s = min(0.25 * 2.0**failures, LONGEST_BACKOFF_S)
             await asyncio.sleep(random.uniform(0.05, longest_s))  # noqa: S311 - spreads load, guards nothing
 
     async def _open(self, way: Way, source: Source) -> None:
         try:
             await source.open(self._tell)
-        except _LOSSES:
-            self._stream_failures += way is Way.STREAMING
+        except psycopg.Error:
+            # After a poll that failed or ended, a stream is tried again first.
+            self._stream_failures = self._stream_failures + 1 if way is Way.STREAMING else 0
             raise
-        if way is Way.STREAMING:
-            self._stream_failures = 0
+        self._stream_failures = 0
         self._up(way)
 
     async def _read(self, source: Source) -> None:

@@ -32,6 +32,8 @@ from agent_worker.gateway.realtime.planning import Planner
 
 logger = structlog.get_logger(__name__)
 
+MOST_CONNECTIONS = 4
+"""One asks row level security; the others are for joins. The log is read on a connection of its own."""
 BREATH = 64
 """Changes, and deliveries of one change, after which the event loop gets its turn: a few milliseconds."""
 CHECK_ATTEMPTS = 3
@@ -76,7 +78,7 @@ class Changes:
     """
 
     def __init__(self, database_url: str, *, most_record_bytes: int = MOST_RECORD_BYTES) -> None:
-        self._db = Database(feed_conninfo(database_url, "feed"), max_size=2)
+        self._db = Database(feed_conninfo(database_url, "feed"), max_size=MOST_CONNECTIONS)
         self._tables = Tables(self._db)
         self._comparing = Comparing(self._db)
         self._visibility = Visibility(self._db)
