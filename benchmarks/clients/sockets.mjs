@@ -1,6 +1,7 @@
 // Followers of a table: `client` is one supabase-js, `sockets` are bare sockets with a user of its own each, which cost
 // this process less. Prints `ready`, then for each new value of `body` a line with it and the time at which the last
-// follower heard of it, in nanoseconds of the monotonic clock.
+// follower heard of it, in nanoseconds of the monotonic clock. `stream` asks one task after the other, and prints the
+// first text of each.
 import { createHmac, randomUUID } from 'node:crypto'
 import { createClient } from '@supabase/supabase-js'
 import WebSocket from 'ws'
@@ -56,5 +57,32 @@ function sockets(many) {
   for (let n = 0; n < 20; n += 1) open()
 }
 
+async function stream(tasks) {
+  const supabase = createClient(url, key, { realtime: { transport: WebSocket }, auth: { persistSession: false } })
+  const mine = token()
+  const asUser = createClient(url, key, { realtime: { transport: WebSocket }, accessToken: async () => mine })
+  await supabase.realtime.setAuth(mine)
+  for (let n = 0; n < tasks; n += 1) {
+    const id = randomUUID()
+    const binding = { event: 'INSERT', schema: 'public', table: 'agent_task_events', filter: `task_id=eq.${id}` }
+    await new Promise((resolve) => {
+      const channel = supabase
+        .channel(`task-${id}`)
+        .on('postgres_changes', binding, ({ new: event }) => {
+          if (event.type === 'text-delta') say(event.data.delta)
+          if (event.type === 'finish') supabase.removeChannel(channel).then(resolve)
+        })
+        .on('system', {}, async ({ status }) => {
+          if (status !== 'ok') return
+          const { error } = await asUser.from('agent_task_requests').insert({ id, kind: 'speak' })
+          if (error) throw new Error(error.message)
+        })
+        .subscribe()
+    })
+  }
+  process.exit(0)
+}
+
 if (mode === 'client') client()
+else if (mode === 'stream') stream(Number(count))
 else sockets(Number(count))

@@ -86,7 +86,7 @@ class Ours:
         if load.lease_s is not None:
             env["AGENT_WORKER_LEASE_S"] = str(load.lease_s)
             env["AGENT_WORKER_HEARTBEAT_S"] = str(load.lease_s / 3)
-        processor = f"{_PROCESSORS}:Measured"
+        processor = f"{_PROCESSORS}:{'Speaking' if load.handler == 'speak' else 'Measured'}"
         argv = [
             sys.executable,
             "-m",

@@ -19,7 +19,8 @@ from typing import Self
 
 import psycopg
 
-from benchmarks.contestants.contestant import Connection, Contestant
+from benchmarks.children import running
+from benchmarks.contestants.contestant import Connection, Contestant, Load
 from benchmarks.failure import RunFailed
 from benchmarks.scenarios.realtime import TABLE, UPDATE
 from benchmarks.scenarios.scenario import Bench, Figure, Run
@@ -27,6 +28,7 @@ from benchmarks.scenarios.scenario import Bench, Figure, Run
 SOCKETS = 1_000
 COMMITS = (200, 1_000)
 TO_ALL = (30, 100)
+TASKS = (50, 200)
 WARM_UP = 10
 PAUSE_S = 0.01
 PAUSE_ALL_S = 0.5
@@ -36,13 +38,15 @@ CLIENT = Path(__file__).parents[1] / "clients" / "sockets.mjs"
 
 
 class SocketsScenario:
-    """Single updates of a table with row level security, until the callback of supabase-js, and at 1,000 sockets."""
+    """Single updates until the callback of supabase-js and at 1,000 sockets, and streamed text; row level security is on."""
 
     name = "sockets"
     title = "Gateway: milliseconds from the commit to the callback of supabase-js, and to the last of 1,000 sockets"
     figures: Sequence[Figure] = (
         Figure("client_p50_ms", "supabase-js, p50", digits=2, is_better_high=False),
         Figure("client_p99_ms", "supabase-js, p99", digits=2, is_better_high=False),
+        Figure("text_p50_ms", "first text said to callback, p50", digits=1, is_better_high=False),
+        Figure("text_p99_ms", "first text said to callback, p99", digits=1, is_better_high=False),
         Figure("last_p50_ms", "the last of 1,000 users, p50", digits=1, is_better_high=False),
         Figure("last_p99_ms", "the last of 1,000 users, p99", digits=1, is_better_high=False),
     )
@@ -60,13 +64,16 @@ class SocketsScenario:
                     is_full = not bench.is_quick
                     with _Followers("client", facts, 1) as followers:
                         client_ms = followers.measure(conn, COMMITS[is_full], PAUSE_S)
+                    load = Load(handler="speak")
+                    with running(contestant, url, load, bench.scratch):
+                        text_ms = _Followers("stream", facts, TASKS[is_full]).first_texts()
                     with _Followers("sockets", facts, SOCKETS) as followers:
                         last_ms = followers.measure(conn, TO_ALL[is_full], PAUSE_ALL_S)
                 while conn.execute(
                     "SELECT 1 FROM pg_replication_slots WHERE database = %s", [database]
                 ).fetchone():
                     time.sleep(0.01)
-        return Run({**_spread("client", client_ms), **_spread("last", last_ms)})
+        return Run({**_spread("client", client_ms), **_spread("text", text_ms), **_spread("last", last_ms)})
 
     def close(self, bench: Bench) -> None:
         """Keep nothing."""
@@ -115,6 +122,7 @@ class _Followers:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self._count = count
         self._heard: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -136,6 +144,16 @@ class _Followers:
             committed_ns = time.monotonic_ns()
             taken_ms.append((self._next(body, TIMEOUT_S) - committed_ns) / 1e6)
         return taken_ms[WARM_UP:]
+
+    def first_texts(self) -> list[float]:
+        """Return for each task the milliseconds from saying its first text to the client's callback."""
+        taken_ms = []
+        for number in range(self._count):
+            said, heard_ns = self._heard.get(timeout=START_TIMEOUT_S)
+            if number >= WARM_UP:
+                taken_ms.append((heard_ns - int(said)) / 1e6)
+        self._process.wait(START_TIMEOUT_S)
+        return taken_ms
 
     def _next(self, word: str, timeout_s: float) -> int:
         try:
