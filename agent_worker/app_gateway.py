@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -153,6 +154,19 @@ async def serve_gateway(
         async with running_gateway(settings, database_url) as gateway:
             on_started(gateway)
             await stop.wait()
+
+
+def require_installed() -> None:
+    """Make sure that the packages of the extra `gateway` are here.
+
+    Raises:
+        ConfigurationError: They are not; names the command that installs them.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn", "httptools", "jwt")):
+        raise ConfigurationError(
+            "the gateway is not installed · its packages come as an extra · "
+            "run: pip install 'agent-worker[gateway]', or start a worker alone: agent-worker run"
+        )
 
 
 def port_or_free(settings: Settings) -> Settings:

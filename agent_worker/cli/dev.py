@@ -15,7 +15,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from agent_worker import app
-from agent_worker.app_gateway import RunningGateway, port_or_free, running_gateway
+from agent_worker.app_gateway import RunningGateway, port_or_free, require_installed, running_gateway
 from agent_worker.cli.lasting import lasting_database
 from agent_worker.cli.options import Concurrency, DatabaseUrl, Processes, Scripts
 from agent_worker.cli.processes import run_processes
@@ -65,6 +65,7 @@ def dev(
         )
     )
     configure_logging(level=settings.log_level, log_format=settings.log_format)
+    require_installed()
     kinds = sorted(settings.kinds or processor_classes(scripts))
     with lasting_database(settings) as url:
 

@@ -14,7 +14,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from agent_worker import app
-from agent_worker.app_gateway import RunningGateway, require_closed, serve_gateway
+from agent_worker.app_gateway import RunningGateway, require_closed, require_installed, serve_gateway
 from agent_worker.cli.lasting import lasting_database
 from agent_worker.cli.options import DatabaseUrl
 from agent_worker.cli.screen import print_json_line, show, table
@@ -49,6 +49,7 @@ def gateway(
         database_url=database_url, gateway_host=host, gateway_port=port, gateway_auth=auth or None
     )
     configure_logging(level=settings.log_level, log_format=settings.log_format)
+    require_installed()
     require_closed(settings)
 
     def tell(running: RunningGateway) -> None:
