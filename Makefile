@@ -61,7 +61,8 @@ dashboard: $(DASHBOARD) ## Build the dashboard, where npm is there
 $(DASHBOARD): $(shell find frontend_client -name node_modules -prune -o -name tests -prune -o -type f -print)
 	@if command -v npm > /dev/null; then \
 	  echo 'building the dashboard; half a minute the first time' && \
-	  npm ci --prefix $(DASHBOARD_FOLDER) --silent && npm run build --prefix $(DASHBOARD_FOLDER) --silent > /dev/null && \
+	  { [ $(DASHBOARD_FOLDER)/node_modules/.package-lock.json -nt $(DASHBOARD_FOLDER)/package-lock.json ] || \
+	    npm ci --prefix $(DASHBOARD_FOLDER) --silent; } && npm run build --prefix $(DASHBOARD_FOLDER) --silent > /dev/null && \
 	  touch $@ || echo 'note: the dashboard could not be built · run: make dashboard' >&2; \
 	else echo 'note: the dashboard is not built · npm is missing · install Node.js, and run: make dashboard' >&2; fi
 
