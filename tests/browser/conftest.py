@@ -1,4 +1,4 @@
-"""One gateway, one worker, one browser and the built pages for all tests here; each test has a page of its own."""
+"""One gateway, one worker and the built pages for all tests here; each test has a page of its own."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def served(built: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
+    """A headless Chromium; not for longer than a module, because an event loop stands in this thread while it is open."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started

@@ -12,12 +12,17 @@ from agent_worker import Task, TaskContext
 
 
 class Traced:
-    """Append `task attempt pid` to the file LEDGER when an attempt ends; take `s` seconds, blocking the loop if asked."""
+    """Append `task attempt pid` to the file LEDGER when an attempt ends; take `s` seconds, blocking the loop if asked.
+
+    That it has begun stands in LEDGER.begun.
+    """
 
     kind = "traced"
 
     async def process(self, task: Task, ctx: TaskContext) -> dict[str, Any]:
         seconds = float(task.request_payload.get("s", 0))
+        with Path(os.environ["LEDGER"] + ".begun").open("a") as begun:
+            begun.write(f"{task.id}\n")
         if task.request_payload.get("block"):
             time.sleep(seconds)  # noqa: ASYNC251 - the fault under test
         else:

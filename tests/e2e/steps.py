@@ -54,6 +54,16 @@ def runs(ledger: Path) -> Counter[str]:
     return Counter(line.split()[0] for line in ledger.read_text().splitlines())
 
 
+async def have_begun(ledger: Path, count: int) -> None:
+    """Wait until so many attempts run: a worker knows of its tasks only when the answer to its claim has come."""
+    begun = ledger.with_name(ledger.name + ".begun")
+
+    async def are_there() -> bool:
+        return begun.exists() and len(begun.read_text().splitlines()) >= count
+
+    await eventually(are_there, timeout_s=30)
+
+
 async def have_status(db: Database, status: str, count: int) -> None:
     """Wait until at least so many tasks have a status."""
 

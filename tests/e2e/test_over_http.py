@@ -9,7 +9,7 @@ import pytest
 
 from agent_worker.db.connection import Database
 from tests.e2e.fleet import Fleet, WorkerProcess, fleet
-from tests.e2e.steps import alive, all_completed, have_status, insert_many, runs
+from tests.e2e.steps import alive, all_completed, have_begun, have_status, insert_many, runs
 from tests.gateway.door import SECRET
 from tests.rest.project import StandIn
 from tests.waiting import eventually
@@ -91,8 +91,8 @@ async def test_results_of_an_outage_are_written_when_the_project_is_back(
 ) -> None:
     start(workers, stand_in, AGENT_WORKER_HEARTBEAT_S="5", AGENT_WORKER_LEASE_S="60")
     await alive(db, 1)
-    await insert_many(db, 20, s=1)
-    await have_status(db, "processing", 20)
+    await insert_many(db, 20, s=2)
+    await have_begun(ledger, 20)
 
     stand_in.down()
 

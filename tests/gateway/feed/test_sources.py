@@ -147,15 +147,10 @@ async def test_a_notification_that_no_trigger_sent_is_nothing(owner: Sql, unpriv
 
 async def test_a_new_publication_of_messages_is_noticed(owner: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent_worker.db.feed.feed.PUBLICATIONS_INTERVAL_S", 0.05)
+    owner.run("DROP PUBLICATION supabase_realtime_messages_publication")
     async with flowing(owner.url) as changes:
         heard: list[str] = []
         changes.broadcasts(lambda message: heard.append(message.topic))
-        owner.run("CREATE SCHEMA IF NOT EXISTS realtime")
-        owner.run(
-            "CREATE TABLE IF NOT EXISTS realtime.messages (topic text, extension text, payload jsonb, event text,"
-            " private boolean, id uuid DEFAULT gen_random_uuid(), inserted_at timestamp DEFAULT now(),"
-            " PRIMARY KEY (id, inserted_at))"
-        )
         owner.run("CREATE PUBLICATION supabase_realtime_messages_publication FOR TABLE realtime.messages")
         async with asyncio.timeout(DEADLINE_S):
             number = 0
