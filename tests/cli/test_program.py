@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from agent_worker.cli.program import LIMITS_SECTIONS, SCHEDULES_SECTIONS, SECTIONS, TASKS_SECTIONS
+from agent_worker.cli.program import (
+    LIMITS_SECTIONS,
+    PIPELINES_SECTIONS,
+    SCHEDULES_SECTIONS,
+    SECTIONS,
+    TASKS_SECTIONS,
+)
 from agent_worker.cli.screen import program_here
 from tests.cli.program import PROGRAM, Program, environment
 
@@ -19,6 +25,7 @@ GROUPS = {
     "tasks": TASKS_SECTIONS["Commands"],
     "schedules": SCHEDULES_SECTIONS["Commands"],
     "limits": LIMITS_SECTIONS["Commands"],
+    "pipelines": PIPELINES_SECTIONS["Commands"],
 }
 COMMANDS = {name: name for commands in SECTIONS.values() for name in commands if name not in GROUPS}
 MODULES = {
@@ -35,6 +42,7 @@ HEAVY = (
     "pydantic",
     "pydantic_settings",
     "rich",
+    "ruamel",
     "structlog",
     "supabase",
     "tenacity",
