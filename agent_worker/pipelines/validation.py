@@ -13,6 +13,7 @@ from agent_worker.pipelines.checks.usage import check_usage
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.problems import Path, Problem, Problems, Report
 from agent_worker.pipelines.reading.document import read_definition, read_settings
+from agent_worker.pipelines.reading.fields import Fields
 from agent_worker.pipelines.reading.nodes import MapNode, Node, describe, line_of
 from agent_worker.pipelines.reading.source import Source, too_large
 from agent_worker.pipelines.reading.yaml import YamlError, read_yaml
@@ -59,7 +60,7 @@ def validate(source: Source) -> Validation:
     if not isinstance(root, MapNode):
         read_settings(source.settings, problems, fallback="worker")
         return Validation(problems.report(), None)
-    definition = read_definition(source, root, problems)
+    definition = read_definition(source, Fields(root, (), problems))
     for check in (check_types, check_prompts, check_order, check_blocks, check_usage):
         check(definition, problems)
     report = problems.report()

@@ -71,19 +71,19 @@ def source(
 
 def definition(protocol: str, **options: object) -> Definition:
     """A definition that must be valid."""
-    validation = validate(source(protocol, **options))  # type: ignore[arg-type]  # passed on as given
+    validation = validate(source(protocol, **options))
     assert validation.definition is not None, [each.message for each in validation.report.errors]
     return validation.definition
 
 
 def errors(protocol: str, **options: object) -> list[str]:
     """The errors of a definition as `path: message`."""
-    return [shown(each) for each in validate(source(protocol, **options)).report.errors]  # type: ignore[arg-type]
+    return [shown(each) for each in validate(source(protocol, **options)).report.errors]
 
 
 def warnings(protocol: str, **options: object) -> list[str]:
     """The warnings of a definition that must be valid."""
-    validation = validate(source(protocol, **options))  # type: ignore[arg-type]
+    validation = validate(source(protocol, **options))
     assert validation.report.valid, [shown(each) for each in validation.report.errors]
     return [shown(each) for each in validation.report.warnings]
 

@@ -121,5 +121,5 @@ def test_a_folder_that_holds_no_definition_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_bodies_of_another_form_are_reported(body: object, expected: str) -> None:
-    messages = [message for _, _, message in found(read_wire(body))]  # type: ignore[arg-type]
+    messages = [message for _, _, message in found(read_wire(body))]
     assert any(expected in message for message in messages), messages

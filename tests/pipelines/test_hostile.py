@@ -45,11 +45,76 @@ SCALARS = st.one_of(
     ),
 )
 FIELDS = st.sampled_from(
-    """input variables resources types tools skills mcpServers workers steps output triggers handlers agent limits dialect
-    block thread model system prompt role tool value cases default in as steps branches until condition then else for
-    retry attempts delay timeout onError goto if display title type items enum const anyOf discriminator optional form
-    description parameters anthropic contextManagement files collect concurrency tolerateFailures responseType A B T ask
-    onDemandSkills maxCost source display""".split()
+    [
+        "input",
+        "variables",
+        "resources",
+        "types",
+        "tools",
+        "skills",
+        "mcpServers",
+        "workers",
+        "steps",
+        "output",
+        "triggers",
+        "handlers",
+        "agent",
+        "limits",
+        "dialect",
+        "block",
+        "thread",
+        "model",
+        "system",
+        "prompt",
+        "role",
+        "tool",
+        "value",
+        "cases",
+        "default",
+        "in",
+        "as",
+        "steps",
+        "branches",
+        "until",
+        "condition",
+        "then",
+        "else",
+        "for",
+        "retry",
+        "attempts",
+        "delay",
+        "timeout",
+        "onError",
+        "goto",
+        "if",
+        "display",
+        "title",
+        "type",
+        "items",
+        "enum",
+        "const",
+        "anyOf",
+        "discriminator",
+        "optional",
+        "form",
+        "description",
+        "parameters",
+        "anthropic",
+        "contextManagement",
+        "files",
+        "collect",
+        "concurrency",
+        "tolerateFailures",
+        "responseType",
+        "A",
+        "B",
+        "T",
+        "ask",
+        "onDemandSkills",
+        "maxCost",
+        "source",
+        "display",
+    ]
 )
 JSON: st.SearchStrategy[Any] = st.recursive(
     SCALARS,
@@ -121,10 +186,10 @@ def test_any_text_gets_a_report(protocol: str, name: str, content: str) -> None:
     ids=["unknown names", "unknown types", "deep types", "circle of types", "long names", "unfinished"],
 )
 def test_hostile_documents_take_seconds_at_most(protocol: str) -> None:
-    begin = time.monotonic()
+    begin = time.process_time()
     validation = validate(read_wire(body(protocol, "worker")))
     assert not validation.report.valid
-    assert time.monotonic() - begin < 20
+    assert time.process_time() - begin < 20
 
 
 def test_steps_nest_as_deep_as_documents_do() -> None:

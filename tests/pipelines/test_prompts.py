@@ -149,9 +149,9 @@ def test_prompts_that_multiply_are_refused(last: str) -> None:
 )  # fmt: skip
 def test_reading_takes_linear_time(text: str) -> None:
     """Each of these takes minutes when text is looked at again for every brace."""
-    begin = time.monotonic()
+    begin = time.process_time()
     parse_template(text)
-    assert time.monotonic() - begin < 10
+    assert time.process_time() - begin < 10
 
 
 PIECES = st.sampled_from(

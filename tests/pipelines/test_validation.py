@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent_worker.domain.errors import InvalidPayload
+from agent_worker.pipelines.definition.values import Ref
 from agent_worker.pipelines.problems import MOST_PROBLEMS
 from agent_worker.pipelines.reading.source import ReferenceText, Source
 from agent_worker.pipelines.validation import load, validate
@@ -72,14 +73,14 @@ def test_all_mistakes_are_told_in_one_pass_with_their_lines() -> None:
     [
         ("varables: {}", "varables: there is no field 'varables' here; did you mean 'variables'?"),
         ("dialect: '3'", "dialect: must be one of 2.3, 2.11, here it is '3'"),
-        ("limits: {maxCost: -1}", "limits.maxCost: must be a number from 1e-06 to 1e+06, here it is the number -1"),
+        ("limits: {maxCost: -1}", "limits.maxCost: must be a number from 0.0001 to 1,000,000, here it is the number -1"),
         ("limits: {maxTokens: 1.5}", "limits.maxTokens: must be a whole number, 1 and more, here it is the number 1.5"),
-        ("limits: {timeout: 5}", "limits.timeout: must be a duration, here it is the number 5; "
-                                 "write a number and a unit, such as 30s, 5m or 1h30m"),
+        ("limits: {timeout: 5}", ("limits.timeout: must be a duration, here it is the number 5; "
+                                 "write a number and a unit, such as 30s, 5m or 1h30m")),
         ("limits: {maxCalls: 5}", "limits.maxCalls: there is no field 'maxCalls' here; did you mean 'maxLlmCalls'?"),
         ("tools: {find: {}}", "tools.find: needs the field 'description'"),
-        ("tools: {octavus_x: {description: x}}", "tools.octavus_x: names that begin with octavus_ and agent_worker_ "
-                                                 "belong to built-in tools"),
+        ("tools: {octavus_x: {description: x}}", ("tools.octavus_x: names that begin with octavus_ and agent_worker_ "
+                                                 "belong to built-in tools")),
         ("tools: {a__b: {description: x}}", "tools.a__b: __ in a name means a tool of an MCP server"),
         ("tools: {'a b': {description: x}}",
          "tools.a b: 'a b' is no name for a tool: a letter, then up to 63 letters, digits, - and _"),
@@ -93,12 +94,11 @@ def test_all_mistakes_are_told_in_one_pass_with_their_lines() -> None:
         ("workers: {Other: {description: x}}", "workers.Other: 'Other' is no slug: lower-case letters, digits, dashes"),
         ("resources: {A: {type: string}}", "resources.A: 'A' is declared under variables too"),
         ("agent: {model: echo/echo}", "agent: the format is worker, which has no agent"),
-        ("'on': 1", "on: there is no field 'on' here; did you mean 'input'?"),
+        ("'on': 1", "on: there is no field 'on' here"),
     ],
 )  # fmt: skip
 def test_sections_are_checked(sections: str, expected: str) -> None:
-    found = errors(worker(sections=f"{sections}\n"))
-    assert expected in found or any(expected.split("; did")[0] in each for each in found), found
+    assert any(each.startswith(expected) for each in errors(worker(sections=f"{sections}\n")))
 
 
 @pytest.mark.parametrize(
@@ -112,10 +112,10 @@ def test_sections_are_checked(sections: str, expected: str) -> None:
         ("thinking: huge", "thinking: must be one of low, medium, high, max, off, here it is 'huge'"),
         ("cache: 'on'", "cache: must be one of auto, extended, off, here it is 'on'"),
         ("maxSteps: 0", "maxSteps: must be a whole number, 1 to 1,000, here it is the number 0"),
-        ("sandboxTimeout: 3600001", "sandboxTimeout: must be milliseconds from 1 to 3,600,000, or a duration up to 1h; "
-                                    "here it is 3600001"),
-        ("sandboxTimeout: 2h", "sandboxTimeout: must be milliseconds from 1 to 3,600,000, or a duration up to 1h; "
-                               "here it is 2h"),
+        ("sandboxTimeout: 3600001", ("sandboxTimeout: must be milliseconds from 1 to 3,600,000, or a duration up to 1h; "
+                                    "here it is 3600001")),
+        ("sandboxTimeout: 2h", ("sandboxTimeout: must be milliseconds from 1 to 3,600,000, or a duration up to 1h; "
+                               "here it is 2h")),
         ("tools: [search]", "tools[0]: there is no tool 'search'"),
         ("tools: [octavus_web_search]",
          "tools[0]: 'octavus_web_search' is built in; switch it on with its own field, such as webSearch"),
@@ -155,10 +155,10 @@ def test_what_threads_may_say_is_kept() -> None:
     block = definition(protocol).steps[1]
     assert block.kind == "start-thread"
     config = block.config
-    assert (config.model, config.thinking) == (type(config.thinking)("MODEL"), type(config.model)("TOPIC"))  # type: ignore[arg-type,call-arg,operator]
+    assert (config.model, config.thinking) == (Ref("MODEL"), Ref("TOPIC"))
     assert (config.temperature, config.cache, config.max_steps) == ("off", "off", 5)
     assert config.input == {"TOPIC": "TOPIC", "KIND": "B"}
-    assert (config.sandbox_timeout_s, definition(WORKER).steps[0].config.sandbox_timeout_s) == (1800, 300)  # type: ignore[union-attr]
+    assert (config.sandbox_timeout_s, definition(WORKER).steps[0].config.sandbox_timeout_s) == (1800, 300)
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,8 @@ def test_what_threads_may_say_is_kept() -> None:
         ("{block: set-variable, value: 1}", ": needs the field 'variable'"),
         ("{block: set-variable, variable: A}", ": needs the field 'value'"),
         ("{block: wait}", ": needs either 'for', a duration, or 'until', a time"),
-        ("{block: wait, for: 5}", ".for: must be a duration, here it is the number 5; "
-                                  "write a number and a unit, such as 30s, 5m or 1h30m"),
+        ("{block: wait, for: 5}", (".for: must be a duration, here it is the number 5; "
+                                  "write a number and a unit, such as 30s, 5m or 1h30m")),
         ("{block: wait, until: tomorrow}", ".until: must be a time such as 2026-01-31T12:00Z, or a variable"),
         ("{block: wait, until: '2026-01-31T12:00'}", ".until: must say its time zone, such as Z or +01:00"),
         ("{block: human-approval, prompt: ask, onTimeout: shrug}",
@@ -279,14 +279,14 @@ def test_our_blocks_are_read_with_all_they_say() -> None:
     (note,) = each.steps
     assert note.kind == "set-variable"
     assert note.key == "steps.Two.steps.Note"
-    assert note.value == type(note.value)("ITEM")
+    assert note.value == Ref("ITEM")
     assert note.timeout_s == 90
     assert note.retry is not None
     assert [note.retry.wait_s(attempt) for attempt in (1, 2, 10)] == [0.5, 1.5, 3600]
-    assert note.on_error.value == [1, {"x": None}]  # type: ignore[union-attr]
+    assert note.on_error.value == [1, {"x": None}]
     assert waiting.kind == "wait"
     assert waiting.seconds == 300
-    assert waiting.on_error.step == "Four"  # type: ignore[union-attr]
+    assert waiting.on_error.step == "Four"
     assert approval.kind == "human-approval"
     assert (approval.wait_s, approval.timeout_s, approval.on_timeout) == (259_200, None, "reject")
 
@@ -409,7 +409,7 @@ def test_unused_declarations_are_warnings() -> None:
 
 
 def test_mistakes_in_prompts_name_their_file_and_line() -> None:
-    prompts = {**PROMPTS, "ask": "{{TOPIC}}\n{{#if X}}\n{{/if}}\n{{@gone.md}}", "tone": "{{#if A}}"}
+    prompts = {**PROMPTS, "ask": "{{TOPIC}}\n{{#if X}}\n{{/if}}\n{{@nowhere.md}}", "tone": "{{#if A}}"}
     found = validate(source(WORKER, prompts=prompts)).report.errors
     assert [(each.file, each.line, each.message) for each in found] == [
         (
@@ -417,7 +417,7 @@ def test_mistakes_in_prompts_name_their_file_and_line() -> None:
             2,
             "the condition asks for X, which is not in the input, used by steps.Ask.prompt",
         ),
-        ("prompts/ask.md", 4, "there is no prompt 'gone'; there is ask, system, tone"),
+        ("prompts/ask.md", 4, "there is no prompt 'nowhere'; there is ask, system, tone"),
         ("prompts/tone.md", 1, "{{#if}} has no {{/if}}"),
     ]
 
@@ -452,13 +452,13 @@ def test_references_need_a_name_and_a_description() -> None:
 
 
 def test_each_format_wants_its_own_sections() -> None:
-    assert errors(WORKER, form="interactive")[:2] == [
-        ": needs the field 'triggers', because the format is interactive"
-    ] or {each.partition(": ")[2] for each in errors(WORKER, form="interactive")} >= {
-        "needs the field 'triggers', because the format is interactive",
-        "the format is interactive, which has no steps",
-    }
-    assert "agent: the format is worker, which has no agent" in errors(INTERACTIVE, prompts=CHAT)
+    found = errors(WORKER, form="interactive")
+    for name in ("triggers", "handlers", "agent"):
+        assert f"protocol.yaml: needs the field '{name}', because the format is interactive" in found
+    assert "steps: the format is interactive, which has no steps" in found
+    found = errors(INTERACTIVE, prompts=CHAT)
+    assert "protocol.yaml: needs the field 'steps', because the format is worker" in found
+    assert "agent: the format is worker, which has no agent" in found
 
 
 def test_triggers_and_handlers_belong_together() -> None:

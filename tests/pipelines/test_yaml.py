@@ -49,13 +49,13 @@ from agent_worker.pipelines.reading.yaml import MAX_BYTES, YamlError, read_yaml
 def test_scalars_follow_the_core_schema(text: str, value: object) -> None:
     node, mistakes = read_yaml(f"a:\n  {text}\n")
     assert plain(node) == {"a": value}
-    assert type(plain(node)["a"]) is type(value)  # type: ignore[index,call-overload]
+    assert type(plain(node)["a"]) is type(value)
     assert mistakes == []
 
 
 def test_keys_stay_texts_in_the_order_of_the_document() -> None:
     node, _ = read_yaml("on: 1\nyes: 2\n16:9: 3\n010: 4\nnull: 5\n")
-    assert list(plain(node)) == ["on", "yes", "16:9", "010", "null"]  # type: ignore[arg-type]
+    assert list(plain(node)) == ["on", "yes", "16:9", "010", "null"]
 
 
 def test_a_key_that_comes_twice_is_a_mistake_with_its_line_and_the_first_one_counts() -> None:
@@ -135,10 +135,10 @@ def test_a_syntax_error_names_its_line() -> None:
 )
 def test_bombs_are_refused_in_little_time(text: str) -> None:
     """Without bounds these take minutes, all memory, or the stack."""
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(YamlError):
         read_yaml(text)
-    assert time.monotonic() - begin < 20
+    assert time.process_time() - begin < 20
 
 
 @settings(deadline=None)

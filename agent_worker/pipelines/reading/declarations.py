@@ -174,7 +174,7 @@ def read_limits(document: Fields) -> Limits:
     if fields is None:
         return Limits()
     found = Limits(
-        max_cost=fields.number("maxCost", at_least=0.000001, at_most=_MOST_DOLLARS),
+        max_cost=fields.number("maxCost", at_least=0.0001, at_most=_MOST_DOLLARS),
         max_tokens=fields.whole("maxTokens"),
         max_llm_calls=fields.whole("maxLlmCalls"),
         timeout_s=fields.duration("timeout"),

@@ -39,10 +39,11 @@ _OF_INTERACTIVE = ("triggers", "handlers", "agent")
 _SETTINGS_FIELDS = frozenset({"slug", "name", "description", "format"})
 
 
-def read_definition(source: Source, root: MapNode, problems: Problems) -> Definition:
+def read_definition(source: Source, document: Fields) -> Definition:
     """Return the definition; where problems were found, something stands in for what could not be read."""
-    document = Fields(root, (), problems)
-    settings = read_settings(source.settings, problems, fallback=_likely_format(root))
+    problems = document.problems
+    likely: Format = "worker" if document.has("steps") else "interactive"
+    settings = read_settings(source.settings, problems, fallback=likely)
     references = _references(source.references, problems)
     base = Definition(
         settings=settings,
@@ -96,10 +97,6 @@ def _setting(value: Mapping[str, JsonValue], key: str, problems: Problems) -> st
     if found is not None or is_required:
         problems.add(Problem("must be text" if found is not None else "is missing", "error", SETTINGS, key))
     return None
-
-
-def _likely_format(root: MapNode) -> Format:
-    return "worker" if "steps" in root.entries else "interactive"
 
 
 def _references(texts: Mapping[str, ReferenceText], problems: Problems) -> dict[str, Reference]:

@@ -137,7 +137,7 @@ class Fields:
             and at_least <= node.value <= at_most
         ):
             return float(node.value)
-        self._wrong(name, f"a number from {at_least:g} to {at_most:g}", node)
+        self._wrong(name, f"a number from {at_least:,.10g} to {at_most:,.10g}", node)
         return None
 
     def duration(self, name: str, *, at_most_s: float = _YEAR_S) -> float | None:
