@@ -10,7 +10,7 @@ from rich.text import Text
 
 from agent_worker.cli.exits import USAGE
 from agent_worker.cli.options import AsJson
-from agent_worker.cli.screen import console, one_line, print_json, show
+from agent_worker.cli.screen import console, one_line, print_json
 from agent_worker.domain.json import JsonValue
 from agent_worker.pipelines.problems import Problem, Report
 from agent_worker.pipelines.reading.folder import read_folder
@@ -45,7 +45,7 @@ def _print(folder: Path, report: Report) -> None:
         console().print(_line(folder, problem), soft_wrap=True)
     counts = f"{_counted(len(report.errors), 'error')}, {_counted(len(report.warnings), 'warning')}"
     verdict = Text("✓ valid", style="green") if report.valid else Text("✗ invalid", style="bold red")
-    show(Text.assemble(one_line(str(folder)), ": ", verdict, f", {counts}"))
+    console().print(Text.assemble(one_line(str(folder)), ": ", verdict, f", {counts}"), soft_wrap=True)
 
 
 def _line(folder: Path, problem: Problem) -> Text:

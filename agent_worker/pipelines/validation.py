@@ -67,8 +67,12 @@ def validate(source: Source) -> Validation:
     return Validation(report, definition if report.valid else None)
 
 
-def load(source: Source) -> Definition:
+def load(source: Source, *, path: str = "$") -> Definition:
     """Return a definition that must be valid.
+
+    Args:
+        source: Its texts.
+        path: Where they stand in a payload, for the message.
 
     Raises:
         InvalidPayload: It is not; names the first error and how many there are.
@@ -76,8 +80,9 @@ def load(source: Source) -> Definition:
     validation = validate(source)
     if validation.definition is None:
         first, *more = validation.report.errors
-        also = f" (and {len(more)} more)" if more else ""
-        raise InvalidPayload(f"is no valid definition: {first.message}{also}", path=first.path or first.file)
+        place = ":".join(str(part) for part in (first.file, first.line, first.path) if part is not None)
+        also = f" (and {len(more)} more errors)" if more else ""
+        raise InvalidPayload(f"is no valid definition: {place}: {first.message}{also}", path=path)
     return validation.definition
 
 

@@ -37,7 +37,7 @@ types:
     items: {type: Hit}
     description: The best first.
   Answer:
-    hits: {type: Hits}
+    hits: {type: Hits, description: All.}
     best: {type: Product, optional: true}
 """
 INPUTS = """
@@ -104,6 +104,14 @@ def test_an_answer_schema_is_one_that_strict_modes_take(typed: Definition) -> No
     assert is_strict(schema)
     assert schema["title"] == "Answer"
     assert schema["required"] == ["hits", "best"]
+    assert schema["properties"]["hits"] == {"anyOf": [{"$ref": "#/$defs/Hits"}], "description": "All."}
+
+
+def test_a_type_that_may_be_anything_is_not_strict() -> None:
+    typed = definition(worker(sections="types: {T: {a: {type: unknown}}}\n"))
+    declared = typed.types["T"]
+    assert isinstance(declared, ObjectType)
+    assert not is_strict(response_schema(declared, typed.types))
 
 
 def test_nulls_that_stand_for_absent_properties_are_taken_out(typed: Definition) -> None:

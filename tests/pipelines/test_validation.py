@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent_worker.domain.errors import InvalidPayload
-from agent_worker.pipelines.definition.values import Ref
+from agent_worker.pipelines.definition.values import Constant, Ref
 from agent_worker.pipelines.problems import MOST_PROBLEMS
 from agent_worker.pipelines.reading.source import ReferenceText, Source
 from agent_worker.pipelines.validation import load, validate
@@ -295,10 +295,7 @@ def test_arguments_that_equal_a_name_are_references_and_all_else_is_itself() -> 
     steps = "Call:\n  block: tool-call\n  tool: find\n  input: {query: TOPIC, limit: 5}\n"
     call = definition(worker(sections=TOOLS, steps=steps)).steps[1]
     assert call.kind == "tool-call"
-    assert {key: type(value).__name__ for key, value in call.input.items()} == {
-        "query": "Ref",
-        "limit": "Literal",
-    }
+    assert call.input == {"query": Ref("TOPIC"), "limit": Constant(5)}
 
 
 # Order and conflicts
@@ -492,6 +489,7 @@ def test_a_report_has_the_form_that_clients_of_the_protocol_read() -> None:
 def test_loading_what_is_invalid_names_the_first_error() -> None:
     assert load(source(WORKER)).output == "ANSWER"
     with pytest.raises(
-        InvalidPayload, match=r"steps\.A\.block is no valid definition: there is no kind of block"
+        InvalidPayload,
+        match=r"^\$ is no valid definition: protocol.yaml:1:steps\.A\.block: there is no kind of block",
     ):
         load(source("steps: {A: {block: x}}", prompts={}))

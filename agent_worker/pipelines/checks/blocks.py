@@ -13,7 +13,7 @@ from agent_worker.pipelines.definition.blocks import (
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.definition.flow import Branch, ForEach, If, Repeat
 from agent_worker.pipelines.definition.steps import AnyBlock
-from agent_worker.pipelines.definition.values import Literal
+from agent_worker.pipelines.definition.values import Constant
 from agent_worker.pipelines.problems import Path, Problems, quoted
 from agent_worker.pipelines.types.inputs import check_value
 from agent_worker.pipelines.types.shapes import LIST, ListType
@@ -58,7 +58,7 @@ def _check_arguments(block: ToolCall, definition: Definition, problems: Problems
     for name, value in block.input.items():
         if name not in tool.parameters:
             problems.unknown((*path, name), f"parameter of {block.tool}", name, tool.parameters.keys())
-        elif isinstance(value, Literal) and not problems.has_errors:
+        elif isinstance(value, Constant) and not problems.has_errors:
             for mismatch in check_value(value.value, tool.parameters[name].shape, definition.types)[:1]:
                 problems.error((*path, name), mismatch.problem)
     for name, parameter in tool.parameters.items():

@@ -17,13 +17,13 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
-class Literal:
+class Constant:
     """A value that stands in the definition."""
 
     value: JsonValue
 
 
-Value: TypeAlias = Ref | Literal
+Value: TypeAlias = Ref | Constant
 
 
 def resolve(value: Value, values: Mapping[str, JsonValue]) -> JsonValue:
@@ -31,5 +31,5 @@ def resolve(value: Value, values: Mapping[str, JsonValue]) -> JsonValue:
     match value:
         case Ref(name):
             return values.get(name)
-        case Literal(known):
+        case Constant(known):
             return known

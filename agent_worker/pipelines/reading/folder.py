@@ -22,7 +22,7 @@ _SUFFIX = ".md"
 def read_folder(folder: Path) -> Source:
     """Return what lies in a folder; what is wrong with single files goes into the source's problems.
 
-    Links are not followed out of the folder.
+    Links among prompts and references are not followed out of the folder.
 
     Raises:
         ConfigurationError: There is no such folder, or nothing in it that makes it a definition.

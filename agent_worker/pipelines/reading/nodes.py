@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -63,17 +63,6 @@ def plain(node: Node) -> JsonValue:
             return [plain(item) for item in node.items]
         case MapNode():
             return {key: plain(entry.node) for key, entry in node.entries.items()}
-
-
-def from_json(value: JsonValue) -> Node:
-    """Return a JSON value as nodes without lines. The value must be shallow."""
-    match value:
-        case Mapping():
-            return MapNode({key: Entry(None, from_json(item)) for key, item in value.items()})
-        case str() | bool() | int() | float() | None:
-            return Scalar(value, "" if value is None else str(value))
-        case Sequence():
-            return ListNode(tuple(from_json(item) for item in value))
 
 
 def line_of(root: Node | None, path: Path) -> int | None:

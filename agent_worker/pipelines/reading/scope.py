@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from agent_worker.pipelines.definition.declarations import Format, McpServer, Resource, Variable, WorkerEntry
-from agent_worker.pipelines.definition.values import Literal, Ref, Value
+from agent_worker.pipelines.definition.values import Constant, Ref, Value
 from agent_worker.pipelines.names import MCP_SEPARATOR, is_model, is_reserved, is_variable
 from agent_worker.pipelines.problems import Path, Problems, quoted
 from agent_worker.pipelines.reading.fields import Fields
@@ -212,7 +212,7 @@ def read_value(fields: Fields, name: str, scope: Scope) -> Value:
     if not is_there:
         fields.missing(name)
     node = fields.node(name)
-    return Literal(None) if node is None else as_value(node, fields.at(name), scope, fields.problems)
+    return Constant(None) if node is None else as_value(node, fields.at(name), scope, fields.problems)
 
 
 def as_value(node: Node, path: Path, scope: Scope, problems: Problems) -> Value:
@@ -223,4 +223,4 @@ def as_value(node: Node, path: Path, scope: Scope, problems: Problems) -> Value:
     if text is not None and (close := problems.closest(text, scope.names)):
         message = f"this is the text {quoted(text)}, for no variable has that name; did you mean {close}?"
         problems.warning(path, message)
-    return Literal(plain(node))
+    return Constant(plain(node))

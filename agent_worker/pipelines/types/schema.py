@@ -127,6 +127,9 @@ def _shape(shape: Shape, *, is_strict: bool) -> dict[str, JsonValue]:
         schema = {"type": shape.type}
     else:
         schema = _reference(shape.type)
+        if is_strict and shape.description is not None:
+            # OpenAI refuses a $ref that has anything beside it.
+            schema = {"anyOf": [schema]}
     if shape.enum:
         schema["enum"] = list(shape.enum)
     if shape.const is not None:
