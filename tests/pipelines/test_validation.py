@@ -458,6 +458,94 @@ def test_each_format_wants_its_own_sections() -> None:
     assert "agent: the format is worker, which has no agent" in found
 
 
+EVERYTHING = """
+input:
+  HOTEL: {type: string, description: Its name.}
+  WARMTH: {type: number, optional: true}
+resources:
+  STAY: {description: No type is needed, default: ''}
+  RULES: {type: unknown, readonly: true, default: {pets: false}}
+variables:
+  LOG: {type: string}
+  BOOKING: {type: unknown}
+types:
+  Offer:
+    room: {type: string, enum: [single, double]}
+    extras: {type: array, items: {type: string}, optional: true}
+tools:
+  book:
+    description: Book a room
+    display: title
+    title: Booking
+    parameters: {room: {type: string}, offer: {type: Offer, optional: true}}
+skills:
+  invoice: {display: description, execution: device}
+onDemandSkills: {display: name}
+mcpServers:
+  maps: {description: Maps, source: remote, connection: eager, execution: sandbox}
+workers:
+  night-audit: {description: Closes the day, display: name, tools: {post: book}}
+agent:
+  model: anthropic/claude
+  backupModel: openai/gpt
+  system: desk
+  input: [HOTEL]
+  tools: [book, maps__route]
+  skills: [invoice]
+  references: [house-rules]
+  mcpServers: [maps]
+  workers: [night-audit]
+  temperature: WARMTH
+  thinking: low
+  cache: extended
+  agentic: true
+  maxSteps: 4
+  webSearch: true
+  contextManagement: {summarizerWorker: night-audit, recentPercent: 0.5}
+  anthropic: {tools: {web-search: {}}, skills: {xlsx: {type: anthropic, version: 3}}}
+triggers:
+  guest-writes:
+    input: {WORDS: {type: string}, PICTURES: {type: 'file[]', optional: true}}
+  checkout: {description: The guest leaves}
+handlers:
+  guest-writes:
+    Hear:
+      block: add-message
+      role: user
+      prompt: words
+      input: {SAID: WORDS}
+      files: [PICTURES]
+      uiContent: WORDS
+    Reply: {block: next-message}
+  checkout:
+    Write down: {block: serialize-thread, format: json, output: LOG}
+    Keep: {block: set-resource, resource: STAY, value: LOG}
+    Book: {block: tool-call, tool: book, input: {room: single}, output: BOOKING}
+    Close: {block: run-worker, worker: night-audit, input: {LOG: LOG, DAY: today}, output: BOOKING}
+    Note: {block: add-message, role: user, prompt: words, input: [SAID: BOOKING], visible: false}
+    Goodbye: {block: next-message, independent: true}
+"""
+
+
+def test_everything_an_interactive_agent_may_say_is_read() -> None:
+    prompts = {"desk": "You are at the desk of {{HOTEL}}.", "words": "{{SAID}}"}
+    references = {"house-rules": ReferenceText("What guests may do.", "No drums.")}
+    agent = definition(EVERYTHING, prompts=prompts, references=references, form="interactive")
+    assert agent.agent is not None
+    assert agent.agent.thread.temperature == Ref("WARMTH")
+    assert agent.agent.thread.anthropic is not None
+    assert agent.agent.thread.anthropic.skills[0].version == "3"
+    assert list(agent.handlers) == ["guest-writes", "checkout"]
+    assert {block.name: block.display for block in agent.handlers["checkout"]} == {
+        "Write down": "name",
+        "Keep": "name",
+        "Book": "description",
+        "Close": "name",
+        "Note": "hidden",
+        "Goodbye": "stream",
+    }
+
+
 def test_triggers_and_handlers_belong_together() -> None:
     protocol = INTERACTIVE.replace("handlers:\n  user-message:", "handlers:\n  user-mesage:")
     found = errors(protocol, prompts=CHAT, form="interactive")
