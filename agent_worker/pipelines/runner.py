@@ -29,6 +29,7 @@ import asyncio
 import itertools
 import random
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
@@ -234,29 +235,45 @@ async def _remembered(step: Step) -> Effect:
 
 async def _bracketed(step: Step) -> Effect:
     """Run a block between its start and its end."""
-    if not step.voice.is_hidden:
-        await _say_start(step)
+    is_kept = is_long(step) and not step.voice.is_hidden
+    end = await _start_kept(step) if is_kept else step.voice.end
+    if not is_kept:
+        await step.voice.start()
     try:
         effect = await _tried(step)
     except (Parked, LeaseLost, Postponed, ProviderPaused):
         raise  # it goes on in another attempt, or elsewhere
     except BaseException:
-        await step.voice.end()
+        await end()
         raise
     await step.voice.end()
     return replace(effect, used=effect.used + step.used)
 
 
-async def _say_start(step: Step) -> None:
-    if not is_long(step):
-        await step.voice.start()
-        return
+async def _start_kept(step: Step) -> Callable[[], Awaitable[None]]:
+    """Say that a block begins whose parts have checkpoints; return what says that it has failed.
+
+    The start is kept as those parts are. So a failure's end is kept as well, and the block begins anew when it is tried
+    again, in this attempt or in another: each time is numbered.
+    """
+    ctx, ended = step.execution.ctx, f"ended:{step.place}"
+    number = await ctx.checkpoint.get(ended, 0)
+    times = number if isinstance(number, int) else 0
 
     async def start() -> JsonObject:
         await step.voice.start()
         return {}
 
-    await step.execution.ctx.step(f"start:{step.place}", start)
+    async def end() -> JsonObject:
+        await step.voice.end()
+        return {}
+
+    async def fail() -> None:
+        await ctx.step(f"end-{times}:{step.place}", end)
+        await ctx.checkpoint.put(ended, times + 1)
+
+    await ctx.step(f"start-{times}:{step.place}", start)
+    return fail
 
 
 async def _tried(step: Step) -> Effect:

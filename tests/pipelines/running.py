@@ -70,7 +70,9 @@ def check_leg(events: Sequence[Event], *, ends: Sequence[str] = ("finish",)) -> 
                 place = (begin, str(event.data[key]))
                 # Only a block may begin again, when what is around it is tried again.
                 assert not started.get(place), f"{place} begins twice"
-                assert begin == "block-start" or place not in started, f"{place} begins again"
+                assert begin in {"block-start", "tool-input-start"} or place not in started, (
+                    f"{place} begins again"
+                )
                 started[place] = 1
             elif event.type == end:
                 assert started.get((begin, str(event.data[key]))) == 1, event

@@ -42,10 +42,11 @@ class _Loop:
         self._rest: Iterator[tuple[int, JsonValue]] = iter(enumerate(items))
 
     async def work(self) -> None:
-        """Take items until there are none, too many have failed, or the run stops to ask."""
+        """Take items until there are none, or the run stops to ask.
+
+        Also when too many have failed: what the others finish need not run again.
+        """
         for number, item in self._rest:
-            if self.has_failed:
-                return
             if self._step.execution.quiet.has_parked:
                 await self._step.execution.quiet.ask(_nothing)
             try:
