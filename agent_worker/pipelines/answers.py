@@ -76,7 +76,7 @@ async def ask(
         LimitExceeded: The run may ask no more.
         UpstreamError: As the model raised it, also when the backup failed as well.
     """
-    step.execution.budget.check()
+    step.execution.budget.check(str(setup["model"]))
     ctx = step.execution.ctx
     first = _Round(step, part, block.response_type)
     try:
@@ -86,6 +86,7 @@ async def ask(
         if backup is None or not error.retryable or first.has_spoken:
             raise
         try:
+            step.execution.budget.check(str(backup))
             return await _Round(step, part, block.response_type).run(ctx.model(str(backup)), request)
         except ProcessorError:
             raise error from None

@@ -14,6 +14,9 @@ from agent_worker.pipelines.definition.declarations import Limits
 Price: TypeAlias = Callable[[str, Tokens], float | None]
 """US dollars of one call by model id; None when nobody knows."""
 
+_FREE = ("echo/", "local/")
+"""Providers that bill nobody."""
+
 
 @dataclass(frozen=True, slots=True)
 class Used:
@@ -89,11 +92,11 @@ class Budget:
         self._price = price
         self.used = Used()
 
-    def check(self) -> None:
+    def check(self, model: str) -> None:
         """Ask whether another call is allowed.
 
         Raises:
-            LimitExceeded: It is not.
+            LimitExceeded: It is not; or there is a `maxCost`, and nobody knows this model's price.
         """
         limits, used = self._limits, self.used
         if limits.max_llm_calls is not None and used.calls >= limits.max_llm_calls:
@@ -106,19 +109,19 @@ class Budget:
             )
         if limits.max_cost is not None and used.cost >= limits.max_cost:
             raise LimitExceeded(f"The run has cost ${used.cost:.4f} of ${limits.max_cost:g} (maxCost).")
+        if limits.max_cost is not None and self._cost(model, Tokens()) is None:
+            raise LimitExceeded(f"The price of {model} is not known, so maxCost cannot be kept.")
 
     def spend(self, model: str, tokens: Tokens) -> Used:
-        """Count a call and return what it used.
-
-        Raises:
-            LimitExceeded: There is a `maxCost`, and nobody knows this model's price.
-        """
-        cost = None if self._price is None else self._price(model, tokens)
-        if cost is None and self._limits.max_cost is not None and not model.startswith(("echo/", "local/")):
-            raise LimitExceeded(f"The price of {model} is not known, so maxCost cannot be kept.")
-        used = Used(1, tokens.input_tokens, tokens.output_tokens, cost or 0.0)
+        """Count a call and return what it used."""
+        used = Used(1, tokens.input_tokens, tokens.output_tokens, self._cost(model, tokens) or 0.0)
         self.used += used
         return used
+
+    def _cost(self, model: str, tokens: Tokens) -> float | None:
+        if model.startswith(_FREE):
+            return 0.0
+        return None if self._price is None else self._price(model, tokens)
 
     def restore(self, used: Used) -> None:
         """Count what an earlier attempt used."""

@@ -27,10 +27,9 @@ from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.domain.task import Task
 from agent_worker.pipelines.definition.document import Definition
-from agent_worker.pipelines.execution import ImageMaker, Surroundings
+from agent_worker.pipelines.execution import Surroundings
 from agent_worker.pipelines.reading.wire import read_wire
 from agent_worker.pipelines.runner import run_pipeline
-from agent_worker.pipelines.usage import Price
 from agent_worker.pipelines.validation import load
 from agent_worker.tools.function import load_function
 from agent_worker.tools.http import HttpTool
@@ -44,9 +43,10 @@ class PipelineSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AGENT_WORKER_PIPELINE_", frozen=True)
 
-    tools: list[str] = Field(
-        default=[],
-        description="Python functions that run as tools, as a JSON list of [name=]package.module:function.",
+    tools: str = Field(
+        default="",
+        description="Python functions that run as tools: package.module:function or name=package.module:function, "
+        "separated by commas.",
     )
     tool_urls: dict[str, str] = Field(
         default={},
@@ -67,11 +67,11 @@ class Pipeline:
 
     def __init__(self, settings: PipelineSettings) -> None:
         self.timeout_s = settings.timeout_s
-        tools: list[Tool] = [load_function(path) for path in settings.tools]
+        tools: list[Tool] = [
+            load_function(path.strip()) for path in settings.tools.split(",") if path.strip()
+        ]
         tools += [HttpTool(name, url) for name, url in settings.tool_urls.items()]
         self.tools = ToolRegistry(tuple(tools))
-        self.images: ImageMaker | None = None
-        self.price: Price | None = None
 
     async def process(self, task: Task, ctx: TaskContext) -> JsonObject:
         """Read the definition and run it, or go on with it.
@@ -90,8 +90,7 @@ class Pipeline:
             given or {},
             task=task,
             ctx=ctx,
-            around=Surroundings(self.tools, library, self.images),
-            price=self.price,
+            around=Surroundings(self.tools, library),
         )
         response: dict[str, JsonValue] = {"usage": result.used.as_json()}
         if definition.output is not None:
