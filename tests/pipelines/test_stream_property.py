@@ -119,7 +119,7 @@ class Writer:
             return
         yield name, {**self.fields(kind, children, number), **common}
 
-    def fields(self, kind: str, children: list[Tree], number: int) -> dict[str, Any]:
+    def fields(self, kind: str, children: list[Tree], number: int) -> dict[str, Any]:  # noqa: PLR0911 - one a kind
         variable = f"V{number}"
         match kind:
             case "set-variable":
@@ -196,7 +196,7 @@ async def run_to_the_end(source: Any, tool: Counting, models: Models) -> list[tu
             is_over = not error.retryable or ctx.task.attempts_left <= 0
             ends = ("worker-result",) if is_over else ()
             resume = Resume.RETRY
-        assert ctx.events[0].type in {"start"}
+        assert ctx.events[0].type == "start"
         if ends:
             assert ctx.events[-1].type in ends
         rows += [(event.type, dict(event.data)) for event in ctx.events]
