@@ -214,3 +214,21 @@ async def test_a_cost_limit_refuses_models_without_a_price_before_they_are_asked
     with pytest.raises(ProcessorError, match="price of openai/first is not known"):
         await run(definition(protocol), {"TOPIC": "sea"}, ctx=FakeContext(failing_task(), models=models.get))
     assert server.requests == ()
+
+
+async def test_models_by_way_of_langchain_use_tools_as_well(server: ScriptedOpenAI, models: Models) -> None:
+    server.script(ToolCall("look-up", {"what": "tide"}), Text("High at noon."))
+    tool = Counting("look-up", ["rising"])
+    protocol = (
+        HEAD.replace("openai/first", "langchain-openai/first")
+        .replace("THREAD", "tools: [look-up]\n    maxSteps: 3")
+        .replace("BLOCK", "display: stream")
+        .replace("DISPLAY", "display: description")
+    )
+    ctx = FakeContext(failing_task(), models=models.get)
+    result, _ = await run(definition(protocol), {"TOPIC": "sea"}, ctx=ctx, tools=[tool])
+    assert result.output == "High at noon."
+    assert tool.calls == [{"what": "tide"}]
+    messages: Any = server.requests[-1].body["messages"]
+    assert [message["role"] for message in messages] == ["system", "user", "assistant", "tool"]
+    check_leg(ctx.events)
