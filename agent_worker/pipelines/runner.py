@@ -26,23 +26,20 @@ that is left fails the attempt; if it is retryable, the task's next attempt goes
 from __future__ import annotations
 
 import asyncio
-import itertools
-import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
-from agent_worker.domain.errors import Cancelled, LeaseLost, Postponed, ProcessorError, ProviderPaused
-from agent_worker.domain.events import error_type
+from agent_worker.domain.errors import LeaseLost, Postponed, ProcessorError, ProviderPaused
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.domain.replay import Call, Parked
 from agent_worker.domain.task import Task
-from agent_worker.pipelines.blocks import is_computed, is_long, run_block
+from agent_worker.pipelines.attempts import run_with_policies
+from agent_worker.pipelines.blocks import is_computed, is_long
 from agent_worker.pipelines.definition.document import Definition
-from agent_worker.pipelines.definition.policies import Continue, Fail, Goto, Retry, UseDefault
-from agent_worker.pipelines.definition.steps import AnyBlock, Steps, written
+from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.execution import Execution, Step, Surroundings
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
@@ -50,7 +47,6 @@ from agent_worker.pipelines.stream import Stream
 from agent_worker.pipelines.types.inputs import complete_inputs
 from agent_worker.pipelines.usage import Budget, LimitExceeded, Price, Used
 
-_ONCE = Retry(attempts=1)
 _RAN = "run:ran_s"
 
 
@@ -240,7 +236,7 @@ async def _bracketed(step: Step) -> Effect:
     if not is_kept:
         await step.voice.start()
     try:
-        effect = await _tried(step)
+        effect = await run_with_policies(step)
     except (Parked, LeaseLost, Postponed, ProviderPaused):
         raise  # it goes on in another attempt, or elsewhere
     except BaseException:
@@ -274,59 +270,3 @@ async def _start_kept(step: Step) -> Callable[[], Awaitable[None]]:
 
     await ctx.step(f"start-{times}:{step.place}", start)
     return fail
-
-
-async def _tried(step: Step) -> Effect:
-    """Run a block as often as its `retry` allows, then let `onError` decide.
-
-    Raises:
-        ProcessorError: It failed for good.
-    """
-    policy = step.block.retry or _ONCE
-    for attempt in itertools.count(1):
-        step.attempt = attempt
-        try:
-            return await _timed(step)
-        except (ProviderPaused, Postponed, Cancelled, LimitExceeded):
-            raise
-        except ProcessorError as error:
-            if attempt >= policy.attempts or not _may_retry(policy, error):
-                return await _decided(step, error)
-            delay_s = policy.wait_s(attempt) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-            delay_s = max(delay_s, error.retry_after_s or 0.0)
-            await step.voice.retrying(error, attempt=attempt, delay_s=delay_s)
-            await asyncio.sleep(delay_s)
-    raise AssertionError  # the loop has no end of its own
-
-
-async def _timed(step: Step) -> Effect:
-    limit = asyncio.timeout(step.block.timeout_s)
-    try:
-        async with limit:
-            return await run_block(step)
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise ProcessorError(
-            f"The step {step.block.name!r} took longer than its limit of {step.block.timeout_s:g} s.",
-            code="step_timeout",
-        ) from error
-
-
-def _may_retry(policy: Retry, error: ProcessorError) -> bool:
-    return error_type(error.code) in policy.errors if policy.errors else error.retryable
-
-
-async def _decided(step: Step, error: ProcessorError) -> Effect:
-    block = step.block
-    match block.on_error:
-        case Fail():
-            raise error
-        case Continue():
-            effect = Effect()
-        case Goto(name):
-            effect = Effect(goto=name)
-        case UseDefault(value):
-            effect = Effect(values=dict.fromkeys(written(block), value))
-    await step.voice.failed(error)
-    return effect
