@@ -31,6 +31,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "limits": "Set, list and remove limits on what runs at once and what starts in a while.",
             "pause": "Start no more tasks of a kind, anywhere in the fleet.",
             "resume": "Start tasks of a paused kind again, the oldest first.",
+            "pipelines": "Check definitions of worker pipelines.",
             "watch": "Follow the fleet live.",
         },
         "Operate": {
@@ -73,6 +74,14 @@ LIMITS_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "set": "Limit how many tasks run at once, or start in a while.",
             "list": "List limits and pauses, and how many tasks each counts now.",
             "remove": "Delete a limit; what it held back starts at once.",
+        }
+    }
+)
+
+PIPELINES_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "Commands": {
+            "validate": "Say what is wrong with definitions, with file and line.",
         }
     }
 )

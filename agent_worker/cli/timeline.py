@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from agent_worker.domain.errors import PROVIDER_PAUSED
+from agent_worker.domain.errors import POSTPONED, PROVIDER_PAUSED
 from agent_worker.domain.events import (
     ATTEMPT_FAILED,
     ATTEMPT_START,
@@ -144,7 +144,7 @@ def _told(event: TaskEvent) -> tuple[str, str] | None:
         return f"attempt {event.attempt} began", _resumed(event)
     if event.type == ATTEMPT_FAILED:
         again = precise(float(str(data.get("retryInS", 0))))
-        ended = "postponed" if data.get("code") == PROVIDER_PAUSED else "failed"
+        ended = "postponed" if data.get("code") in {POSTPONED, PROVIDER_PAUSED} else "failed"
         return f"attempt {event.attempt} {ended}", f"{_failure(data)} · again in {again}"
     if event.type == HUMAN_REQUEST:
         return "asked a person", str(data.get("title", ""))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent_worker.domain.errors import ProcessorError, ProviderPaused
+from agent_worker.domain.errors import Postponed, ProcessorError, ProviderPaused
 from agent_worker.domain.outcome import Failed, Release, Retry
 
 MIN_POSTPONE_S = 1.0
@@ -34,12 +34,12 @@ def after_failure(
 ) -> Retry | Failed | Release:
     """Decide what follows a failed attempt.
 
-    A paused provider is no fault of the task's: it is postponed and the attempt is not used up, be it the last one.
+    A paused provider is no fault of the task's, nor is a wish to go on later: it is postponed and the attempt is not used up, be it the last one.
 
     A `Retry-After` from upstream is a floor: the jitter comes on top, so that a fleet told to wait ten
     seconds does not come back as one.
     """
-    if isinstance(error, ProviderPaused):
+    if isinstance(error, ProviderPaused | Postponed):
         delay_s = min(max(error.retry_after_s or 0.0, MIN_POSTPONE_S), MAX_POSTPONE_S)
         return Release(delay_s, message=str(error), code=error.code)
     if not error.retryable or attempt >= max_attempts:

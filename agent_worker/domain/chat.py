@@ -13,15 +13,55 @@ from typing import Literal, Protocol, TypeAlias
 from agent_worker.domain.json import JsonObject
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
+Thinking: TypeAlias = Literal["low", "medium", "high", "max", "off"]
 FinishReason: TypeAlias = Literal["stop", "length", "content-filter", "tool-calls", "other"]
 
 
 @dataclass(frozen=True, slots=True)
-class ChatMessage:
-    """One turn of a conversation."""
+class ToolCall:
+    """A tool that the model wants to be run; a chunk of its stream, and part of the turn that it ends.
 
-    role: Role
+    Attributes:
+        id: The provider's name for this call; the result names it.
+        name: The tool's.
+        arguments: JSON text as the model wrote it, which may be no JSON at all.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool that a model may ask for.
+
+    Attributes:
+        name: Letters, digits, `_` and `-`; at most 64.
+        description: When and how to use it.
+        parameters: JSON Schema (type object) of the arguments.
+    """
+
+    name: str
+    description: str
+    parameters: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One turn of a conversation.
+
+    Attributes:
+        role: Who speaks; `tool` for a tool's result.
+        content: What is said.
+        tool_calls: What an assistant's turn asks for.
+        tool_call_id: Which call a tool's turn answers.
+    """
+
+    role: Role | Literal["tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +73,10 @@ class ChatRequest:
     max_tokens: int | None = None
     json_schema: JsonObject | None = None
     """JSON Schema the answer must follow; the answer is then JSON text."""
+    tools: tuple[ToolSpec, ...] = ()
+    """What the model may ask for; each call comes as a `ToolCall` before `Finished`."""
+    thinking: Thinking | None = None
+    """How much the model may reason first, where its provider takes such a wish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +103,13 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A piece of what the model thinks before it answers, where a provider shows it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The last chunk of every complete stream.
 
@@ -73,7 +124,7 @@ class Finished:
     usage: Usage = field(default_factory=Usage)
 
 
-ChatChunk: TypeAlias = TextDelta | Finished
+ChatChunk: TypeAlias = TextDelta | ReasoningDelta | ToolCall | Finished
 
 
 class ChatModel(Protocol):
@@ -85,7 +136,7 @@ class ChatModel(Protocol):
         ...
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
-        """Yield text as it comes, then exactly one `Finished`.
+        """Yield text as it comes, then calls of tools, then exactly one `Finished`.
 
         Read it inside `contextlib.aclosing`: leaving early then closes the provider's connection at once, and
         with it what the answer costs.

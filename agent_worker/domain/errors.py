@@ -14,6 +14,7 @@ AgentWorkerError
     ├── UnknownProcessor      no processor of that kind
     ├── UpstreamError         a model provider or tool refused or broke
     │   └── ProviderPaused    it is overloaded, so nobody asks it for a while
+    ├── Postponed             the task goes on later, by its own wish
     ├── Unstorable            a value of the task does not fit the database
     └── Cancelled             somebody asked for the task to stop
 ```
@@ -27,6 +28,9 @@ from collections.abc import Mapping
 
 PROVIDER_PAUSED = "provider_paused"
 """Code of an attempt that was postponed and not used up; never of a task's end."""
+
+POSTPONED = "postponed"
+"""Code of an attempt that ended because the task wants to go on later; never of a task's end."""
 
 
 class AgentWorkerError(Exception):
@@ -190,6 +194,18 @@ class ProviderPaused(UpstreamError):
 
     def __init__(self, message: str, *, provider: str, retry_after_s: float) -> None:
         super().__init__(message, provider=provider, retry_after_s=retry_after_s, code=PROVIDER_PAUSED)
+
+
+class Postponed(ProcessorError):
+    """The task has nothing to do for a while: the attempt ends and is not used up.
+
+    Args:
+        message: What it waits for, in one sentence.
+        retry_after_s: When to come back, 1 second to a day; a longer wait is asked for again.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message, code=POSTPONED, retry_after_s=retry_after_s)
 
 
 class Unstorable(ProcessorError):

@@ -81,13 +81,24 @@ def error(*, code: str, message: str, retryable: bool) -> Event:
     return Event(
         ERROR,
         {
-            "errorType": _ERROR_TYPES.get(code, "execution_error"),
+            "errorType": error_type(code),
             "message": message,
             "retryable": retryable,
-            "source": "provider" if code in _PROVIDER_CODES else "platform",
+            "source": _source(code),
             "code": code,
         },
     )
+
+
+def error_type(code: str) -> str:
+    """Return the stream clients' coarse class of a failure."""
+    return _ERROR_TYPES.get(code, "execution_error")
+
+
+def _source(code: str) -> str:
+    if code in _PROVIDER_CODES:
+        return "provider"
+    return "tool" if error_type(code) == "tool_error" else "platform"
 
 
 def text_start(text_id: str) -> Event:
@@ -141,6 +152,15 @@ _ERROR_TYPES: dict[str, str] = {
     "upstream_unreachable": "provider_error",
     "upstream_error": "provider_error",
     "upstream_refused": "provider_error",
+    "provider_paused": "provider_overloaded",
+    "missing_key": "authentication_error",
+    "unknown_model": "not_found_error",
+    "quota_exceeded": "quota_exceeded_error",
+    "limit_exceeded": "quota_exceeded_error",
+    "invalid_model_output": "provider_error",
+    "tool_failed": "tool_error",
+    "invalid_arguments": "tool_error",
+    "internal_error": "internal_error",
 }
 
 

@@ -15,6 +15,7 @@ _STRICT_KEYWORDS = frozenset(
         *("pattern", "format", "multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
     }
 )
+_TYPING_KEYWORDS = frozenset({"type", "enum", "const", "anyOf", "$ref"})
 
 
 def schema_name(schema: JsonObject) -> str:
@@ -26,11 +27,11 @@ def schema_name(schema: JsonObject) -> str:
 def is_strict(schema: JsonObject) -> bool:
     """Tell whether OpenAI's strict mode takes the schema.
 
-    Strict mode guarantees the shape, but refuses (HTTP 400) a schema that uses other keywords, leaves an object open,
-    or has an optional property: https://platform.openai.com/docs/guides/structured-outputs#supported-schemas.
+    Strict mode guarantees the shape, but refuses (HTTP 400) a schema that uses other keywords, leaves an object open or
+    a type open, or has an optional property: https://platform.openai.com/docs/guides/structured-outputs#supported-schemas.
     Other schemas are sent without it, as a guide to the model.
     """
-    if not schema.keys() <= _STRICT_KEYWORDS:
+    if not schema.keys() <= _STRICT_KEYWORDS or schema.keys().isdisjoint(_TYPING_KEYWORDS):
         return False
     properties = schema.get("properties")
     if schema.get("type") == "object" or properties is not None:

@@ -14,11 +14,21 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from agent_worker.domain.chat import ChatChunk, ChatRequest, Finished, FinishReason, TextDelta, Usage
+from agent_worker.domain.chat import (
+    ChatChunk,
+    ChatMessage,
+    ChatRequest,
+    Finished,
+    FinishReason,
+    TextDelta,
+    ToolCall,
+    Usage,
+)
 from agent_worker.domain.errors import ProcessorError
 from agent_worker.llm import upstream
 from agent_worker.llm.json_schema import schema_name
 from agent_worker.llm.langchain_errors import translate
+from agent_worker.llm.openai import message_json, tools_json
 from agent_worker.llm.openai_access import DEFAULT_TIMEOUTS, OpenAIAccess, Timeouts
 
 if TYPE_CHECKING:
@@ -128,10 +138,13 @@ class LangChainChat:
         model, input_tokens, output_tokens = self._model, 0, 0
         reason: FinishReason | None = None
         is_structured, is_refusal = request.json_schema is not None, False
+        calls: dict[int, ToolCall] = {}
         async with aclosing(messages):
             async for message in messages:
                 if text := str(message.text) or (_structured_text(message) if is_structured else ""):
                     yield TextDelta(text)
+                if request.tools and not is_structured:
+                    _add_calls(calls, message)
                 if message.additional_kwargs.get("refusal"):
                     is_refusal = True
                 if message.usage_metadata is not None:
@@ -143,6 +156,8 @@ class LangChainChat:
             raise upstream.cut(self._provider)
         if is_structured and reason == "tool-calls":
             reason = "stop"
+        for _, call in sorted(calls.items()):
+            yield call
         yield Finished("content-filter" if is_refusal else reason, model, Usage(input_tokens, output_tokens))
 
     def _make(self, temperature: float | None, max_tokens: int | None) -> BaseChatModel:
@@ -196,11 +211,12 @@ def require_package(provider: str) -> None:
 
 
 async def _messages(chat: BaseChatModel, request: ChatRequest) -> AsyncGenerator[AIMessageChunk, None]:
-    turns = [(message.role, message.content) for message in request.messages]
+    turns = [_turn(message) for message in request.messages]
     if request.json_schema is None:
-        async with aclosing(_closable(chat.astream(turns))) as messages:
+        speaker = chat.bind_tools([dict(tool) for tool in tools_json(request)]) if request.tools else chat
+        async with aclosing(_closable(speaker.astream(turns))) as messages:
             async for message in messages:
-                yield message
+                yield cast("AIMessageChunk", message)  # bind_tools promises the less exact type
         return
     schema = {**request.json_schema, "title": schema_name(request.json_schema)}
     structured = chat.with_structured_output(schema, include_raw=True)
@@ -208,6 +224,14 @@ async def _messages(chat: BaseChatModel, request: ChatRequest) -> AsyncGenerator
         async for part in parts:
             if isinstance(part, dict) and "raw" in part:
                 yield part["raw"]
+
+
+def _turn(message: ChatMessage) -> tuple[str, str] | dict[str, Any]:
+    return (
+        dict(message_json(message))
+        if message.role == "tool" or message.tool_calls
+        else (message.role, message.content)
+    )
 
 
 def _closable(items: AsyncIterator[Item]) -> AsyncGenerator[Item, None]:
@@ -219,6 +243,15 @@ def _structured_text(message: AIMessageChunk) -> str:
     """Return the JSON of a forced tool call, LangChain's way to structured output with some providers, or a refusal."""
     arguments = "".join(call["args"] or "" for call in message.tool_call_chunks)
     return arguments or message.additional_kwargs.get("refusal") or ""
+
+
+def _add_calls(calls: dict[int, ToolCall], message: AIMessageChunk) -> None:
+    """Put the calls of tools together, whose arguments come in pieces."""
+    for piece in message.tool_call_chunks:
+        index = piece["index"] if isinstance(piece["index"], int) else len(calls)
+        known = calls.get(index) or ToolCall(f"call_{index}", "", "")
+        more = piece["args"] or ""
+        calls[index] = ToolCall(piece["id"] or known.id, piece["name"] or known.name, known.arguments + more)
 
 
 def finish_reason(metadata: Mapping[str, Any]) -> FinishReason | None:

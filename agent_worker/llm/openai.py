@@ -11,16 +11,34 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-from agent_worker.domain.chat import ChatChunk, ChatRequest, Finished, FinishReason, TextDelta, Usage
+from agent_worker.domain.chat import (
+    ChatChunk,
+    ChatMessage,
+    ChatRequest,
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    TextDelta,
+    Thinking,
+    ToolCall,
+    Usage,
+)
 from agent_worker.domain.errors import ProcessorError
+from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.llm import upstream
 from agent_worker.llm.json_schema import is_strict, schema_name
 from agent_worker.llm.openai_access import OpenAIAccess
 
 if TYPE_CHECKING:
     import openai
-    from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+    from openai.types.chat import (
+        ChatCompletionChunk,
+        ChatCompletionMessageParam,
+        ChatCompletionToolUnionParam,
+    )
+    from openai.types.chat.chat_completion_chunk import ChoiceDelta
     from openai.types.shared_params import ResponseFormatJSONSchema
+    from openai.types.shared_params.reasoning_effort import ReasoningEffort
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -29,6 +47,14 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "tool_calls": "tool-calls",
     "function_call": "tool-calls",
 }
+_EFFORTS: dict[Thinking, ReasoningEffort] = {
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "max": "xhigh",
+    "off": "none",
+}
+"""https://platform.openai.com/docs/guides/reasoning"""
 
 
 class OpenAIChat:
@@ -85,27 +111,30 @@ class OpenAIChat:
         is_openai = self._access.is_openai
         return await self._access.client.chat.completions.create(
             model=self._model,
-            messages=[
-                cast("ChatCompletionMessageParam", {"role": m.role, "content": m.content})
-                for m in request.messages
-            ],
+            messages=[cast("ChatCompletionMessageParam", message_json(m)) for m in request.messages],
             stream=True,
             stream_options={"include_usage": True},
             temperature=omit if request.temperature is None else request.temperature,
             max_completion_tokens=limit if is_openai else omit,
             max_tokens=omit if is_openai else limit,
             response_format=omit if request.json_schema is None else _response_format(request),
+            tools=[cast("ChatCompletionToolUnionParam", each) for each in tools_json(request)] or omit,
+            reasoning_effort=omit if request.thinking is None else _EFFORTS[request.thinking],
         )
 
     async def _read(self, stream: openai.AsyncStream[ChatCompletionChunk]) -> AsyncGenerator[ChatChunk, None]:
         model, usage = self._model, Usage()
         reason: FinishReason | None = None
         is_refusal = False
+        calls = _Calls()
         async for chunk in stream:
             model = chunk.model or model
             if chunk.usage is not None:
                 usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
             for choice in chunk.choices:
+                calls.add(choice.delta)
+                if thought := _reasoning(choice.delta):
+                    yield ReasoningDelta(thought)
                 if choice.delta.content:
                     yield TextDelta(choice.delta.content)
                 if choice.delta.refusal:
@@ -115,7 +144,65 @@ class OpenAIChat:
                     reason = _FINISH_REASONS.get(choice.finish_reason, "other")
         if reason is None:
             raise upstream.cut(self._provider)
+        for call in calls.complete():
+            yield call
         yield Finished("content-filter" if is_refusal else reason, model, usage)
+
+
+class _Calls:
+    """Puts the calls of tools together, whose arguments come in pieces."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, ToolCall] = {}
+
+    def add(self, delta: ChoiceDelta) -> None:
+        """Take what a chunk brings."""
+        for piece in delta.tool_calls or ():
+            known = self._calls.get(piece.index) or ToolCall(f"call_{piece.index}", "", "")
+            name = piece.function.name if piece.function is not None else None
+            more = piece.function.arguments if piece.function is not None else None
+            self._calls[piece.index] = ToolCall(
+                piece.id or known.id, name or known.name, known.arguments + (more or "")
+            )
+
+    def complete(self) -> list[ToolCall]:
+        """Return the calls in order."""
+        return [self._calls[index] for index in sorted(self._calls)]
+
+
+def _reasoning(delta: ChoiceDelta) -> str:
+    """Return what llama.cpp, vLLM and DeepSeek show of a model's thoughts; OpenAI shows nothing here."""
+    thought = (delta.model_extra or {}).get("reasoning_content")
+    return thought if isinstance(thought, str) else ""
+
+
+def message_json(message: ChatMessage) -> JsonObject:
+    """Write a turn as OpenAI's chat completions take it."""
+    said: dict[str, JsonValue] = {"role": message.role, "content": message.content}
+    if message.tool_call_id is not None:
+        said["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        said["content"] = message.content or None
+        said["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    return said
+
+
+def tools_json(request: ChatRequest) -> list[JsonObject]:
+    """Write the tools as OpenAI's chat completions take them."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": each.name,
+                "description": each.description,
+                "parameters": each.parameters,
+            },
+        }
+        for each in request.tools
+    ]
 
 
 def _status_error(provider: str, error: openai.APIStatusError) -> ProcessorError:

@@ -12,6 +12,7 @@ the context of the next attempt, which remembers steps, children and notes.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -107,7 +108,7 @@ class FakeContext:
         self._models = models
         self._human, self._client, self._children = human or {}, client or {}, children or {}
         self._deadline = time.monotonic() + 600
-        self._step: str | None = None
+        self._step: contextvars.ContextVar[str | None] = contextvars.ContextVar("fake_step", default=None)
         self._unnamed = 0
         self._is_cancelled = False
         self._is_lost = False
@@ -175,7 +176,7 @@ class FakeContext:
         """Record an event."""
         self._check_lease()
         _ = dump_json(event.data)
-        self.events.append(ev.with_step(event, self._step))
+        self.events.append(ev.with_step(event, self._step.get()))
 
     async def emit_text(self, delta: str) -> None:
         """Record a piece of text; an empty one is none."""
@@ -193,11 +194,11 @@ class FakeContext:
         found = recall(self._known, key, Call.STEP)
         if found is not None:
             return found.value  # type: ignore[return-value]  # what fn returned, having gone through JSON
-        outer, self._step = self._step, key
+        token = self._step.set(key)
         try:
             value = await fn()
         finally:
-            self._step = outer
+            self._step.reset(token)
         return self.remember(Checkpoint(key, Call.STEP, value))  # type: ignore[return-value]  # as above
 
     def idempotency_key(self, key: str) -> str:

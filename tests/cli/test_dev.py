@@ -60,7 +60,7 @@ def test_dev_prints_one_line_when_it_is_ready_and_ends_with_sigterm(home: Progra
         assert document[name].startswith(prefix)
     with urllib.request.urlopen(f"{document['url']}/readyz") as answer:
         assert answer.status == 200
-    assert (document["kinds"], document["model"]) == (["chat", "echo"], "echo/echo")
+    assert (document["kinds"], document["model"]) == (["chat", "echo", "pipeline"], "echo/echo")
     assert home(
         "submit", "hello", "--kind", "echo", "--wait", env={"DATABASE_URL": document["database_url"]}
     ).out == ("hello\n")

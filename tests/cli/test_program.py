@@ -13,6 +13,7 @@ import pytest
 
 from agent_worker.cli.program import (
     LIMITS_SECTIONS,
+    PIPELINES_SECTIONS,
     SCHEDULES_SECTIONS,
     SECTIONS,
     TASKS_SECTIONS,
@@ -26,6 +27,7 @@ GROUPS = {
     "schedules": SCHEDULES_SECTIONS["Commands"],
     "limits": LIMITS_SECTIONS["Commands"],
     "workers": WORKERS_SECTIONS["Commands"],
+    "pipelines": PIPELINES_SECTIONS["Commands"],
 }
 COMMANDS = {name: name for commands in SECTIONS.values() for name in commands if name not in GROUPS}
 MODULES = {
@@ -42,6 +44,7 @@ HEAVY = (
     "pydantic",
     "pydantic_settings",
     "rich",
+    "ruamel",
     "structlog",
     "supabase",
     "tenacity",

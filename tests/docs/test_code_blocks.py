@@ -25,6 +25,7 @@ import psycopg
 import pytest
 
 from agent_worker.client import Client
+from agent_worker.pipelines.reading.yaml import read_yaml
 from agent_worker.registry import processor_classes
 from tests.docs.pages import PAGES, ROOT, Block, blocks, inline_code, name_of
 
@@ -45,6 +46,7 @@ ENDS_BY_ITSELF = {
     "config",
     "doctor",
     "migrate",
+    "pipelines",
 }
 NOT_OURS = {
     "git",
@@ -60,6 +62,7 @@ NOT_OURS = {
     "install",
     "cp",
 }
+READERS: dict[str, Callable[[str], object]] = {"json": json.loads, "toml": tomllib.loads, "yaml": read_yaml}
 WITH_PAGES = [page for page in PAGES if blocks(page)]
 
 
@@ -120,6 +123,7 @@ def until(look: Callable[[], Found], *, timeout_s: float = 20.0) -> Found:
 def write_files(found: Sequence[Block], folder: Path) -> None:
     for block in found:
         if block.file is not None:
+            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.file).write_text(block.text)
 
 
@@ -215,11 +219,9 @@ def check(block: Block, database_url: str, folder: Path) -> None:
         case "sql":
             with psycopg.connect(database_url, autocommit=True) as conn:
                 conn.execute(cast("LiteralString", block.text))
-        case "json":
-            json.loads(block.text)
-        case "toml":
-            tomllib.loads(block.text)
-        case "" | "mermaid" | "ini" | "dockerfile" | "ts" | "tsx":
+        case language if language in READERS:
+            READERS[language](block.text)
+        case "" | "markdown" | "mermaid" | "ini" | "dockerfile" | "ts" | "tsx":
             pass  # TypeScript is compiled by `npm run check` in frontend_client, which tests/frontend runs
         case _:
             pytest.fail(f"no check for blocks of the language {block.language!r}")

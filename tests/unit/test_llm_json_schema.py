@@ -44,6 +44,8 @@ def test_closed_schemas_are_strict(schema: dict[str, Any]) -> None:
         closed(a={"type": "object", "properties": {}}),
         closed(a={"allOf": [{"type": "string"}]}),
         closed(a=True),
+        closed(a={}),
+        closed(a={"description": "anything"}),
         {**closed(a={"type": "string"}), "$defs": {"b": {"type": "object"}}},
         closed(a={"type": "array", "items": {"type": "object"}}),
     ],

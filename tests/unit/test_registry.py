@@ -86,7 +86,9 @@ def test_a_script_that_does_not_load_says_why(tmp_path: Path) -> None:
 
 
 def test_a_kind_that_nobody_has_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match="no processor has the kind ehco · known kinds: chat, echo"):
+    with pytest.raises(
+        ConfigurationError, match="no processor has the kind ehco · known kinds: chat, echo, pipeline"
+    ):
         build_processors(kinds=["ehco"])
 
 

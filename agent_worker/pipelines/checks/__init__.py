@@ -1,0 +1,1 @@
+"""Rules that need the whole definition: names that lead nowhere, order, conflicts, things nobody uses."""

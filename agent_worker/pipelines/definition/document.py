@@ -1,0 +1,77 @@
+"""The whole definition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from agent_worker.pipelines.definition.declarations import (
+    Dialect,
+    Input,
+    Limits,
+    McpServer,
+    OnDemandSkills,
+    Reference,
+    Resource,
+    Settings,
+    Skill,
+    Tool,
+    Trigger,
+    Variable,
+    WorkerEntry,
+)
+from agent_worker.pipelines.definition.steps import AnyBlock, Steps, walk
+from agent_worker.pipelines.definition.threads import Agent
+from agent_worker.pipelines.prompts.template import Template
+from agent_worker.pipelines.types.shapes import Shape, Types
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A worker or an interactive agent, as its files describe it; all mappings keep the document's order.
+
+    A worker has `steps`, and an `output` when it ends with a value; an interactive agent has `triggers`, `handlers` and
+    an `agent`. The rest may be in both.
+
+    Attributes:
+        settings: Who it is.
+        dialect: What becomes of prompt variables that nothing provides.
+        prompts: By name: the path in `prompts/` without `.md`.
+        output: Variable whose value the run ends with.
+    """
+
+    settings: Settings
+    dialect: Dialect = "2.3"
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    resources: Mapping[str, Resource] = field(default_factory=dict)
+    types: Types = field(default_factory=dict)
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    skills: Mapping[str, Skill] = field(default_factory=dict)
+    on_demand_skills: OnDemandSkills | None = None
+    mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
+    workers: Mapping[str, WorkerEntry] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    prompts: Mapping[str, Template] = field(default_factory=dict)
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    steps: Steps = ()
+    output: str | None = None
+    triggers: Mapping[str, Trigger] = field(default_factory=dict)
+    handlers: Mapping[str, Steps] = field(default_factory=dict)
+    agent: Agent | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every input, variable and resource."""
+        return frozenset((*self.inputs, *self.variables, *self.resources))
+
+    def shape(self, name: str) -> Shape | None:
+        """Return the type of an input, variable or resource; None when there is none of that name."""
+        declared = self.inputs.get(name) or self.variables.get(name) or self.resources.get(name)
+        return None if declared is None else declared.shape
+
+    def blocks(self) -> Iterator[AnyBlock]:
+        """Yield every block of all steps and handlers, at any depth."""
+        yield from walk(self.steps)
+        for steps in self.handlers.values():
+            yield from walk(steps)

@@ -1,0 +1,50 @@
+"""How things are called in a definition, and which names are taken."""
+
+from __future__ import annotations
+
+import re
+
+MAIN_THREAD = "main"
+"""The thread of an interactive agent, and of blocks that name none."""
+
+RESERVED_PREFIXES = ("octavus_", "agent_worker_")
+"""Beginnings of names of built-in tools."""
+
+MCP_SEPARATOR = "__"
+"""Between an MCP server's name and its tool's: `figma__get_file`."""
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+_TYPE = re.compile(r"[A-Z][A-Za-z0-9]{0,127}")
+_TOOL = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_MODEL = re.compile(r"[a-z][a-z0-9_.-]{0,63}/[^\s]{1,200}")
+
+
+def is_variable(name: str) -> bool:
+    """Tell whether a name is UPPER_SNAKE, as inputs, variables and resources are."""
+    return _VARIABLE.fullmatch(name) is not None
+
+
+def is_slug(name: str) -> bool:
+    """Tell whether a name consists of lower-case letters, digits and dashes."""
+    return _SLUG.fullmatch(name) is not None
+
+
+def is_type(name: str) -> bool:
+    """Tell whether a name is PascalCase."""
+    return _TYPE.fullmatch(name) is not None
+
+
+def is_tool(name: str) -> bool:
+    """Tell whether providers accept a name for a tool."""
+    return _TOOL.fullmatch(name) is not None
+
+
+def is_model(name: str) -> bool:
+    """Tell whether a name is `provider/model`."""
+    return _MODEL.fullmatch(name) is not None
+
+
+def is_reserved(name: str) -> bool:
+    """Tell whether a tool's name is one that only built-in tools may have."""
+    return name.startswith(RESERVED_PREFIXES)

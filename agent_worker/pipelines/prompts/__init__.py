@@ -1,0 +1,1 @@
+"""Prompts: variables, includes and conditionals in a text."""

@@ -1,0 +1,272 @@
+"""Run a worker's steps so that no crash, pause or question makes anything happen twice.
+
+**State** is values (inputs, variables, resources, loop items), threads with their messages, and the position. It is
+never stored as a whole: it is the sum of the effects of the blocks that have finished.
+
+**Checkpoints.** A block runs inside `ctx.step` under its place, which is its path and the rounds of the loops around it.
+What is stored is its effect: the values that it wrote, the messages that it added, what it used, where it goes next. A
+replay begins at the top and applies the stored effects, one look-up per finished block, without calling models or tools;
+a loop or a parallel block that has finished is one look-up as well. Inside blocks that are long there are further
+checkpoints: each round of a model, each call of a tool, each item of a loop. Hidden blocks that only compute
+(`set-variable`, `add-message`, `start-thread`, conditions) have none, for computing is cheaper than remembering.
+
+**Events** carry the step that they were said in. Those of a finished step stay; those of a step that was cut short are
+dropped by clients when the next attempt begins, and said again. So what starts before a checkpoint inside a block, such
+as a loop's `block-start`, has a checkpoint of its own.
+
+**Waiting.** Questions to people and clients park the task; `wait` postpones it. No worker is held. Side by side, one
+question is asked at a time (`quiet.py`). A tool call that is repeated after a crash has the same idempotency key,
+`execution:block:n`.
+
+**Failures.** A failed block is tried again as its `retry` says, then `onError` decides. A block that fails leaves nothing
+behind, also one with steps inside; what its own inner steps have finished is remembered when it is tried again. An error
+that is left fails the attempt; if it is retryable, the task's next attempt goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+
+from agent_worker.domain.errors import LeaseLost, Postponed, ProcessorError, ProviderPaused
+from agent_worker.domain.json import JsonObject, JsonValue
+from agent_worker.domain.processor import TaskContext
+from agent_worker.domain.replay import Call, Parked
+from agent_worker.domain.task import Task
+from agent_worker.pipelines.attempts import run_with_policies
+from agent_worker.pipelines.blocks import is_computed, is_long
+from agent_worker.pipelines.definition.document import Definition
+from agent_worker.pipelines.definition.steps import AnyBlock, Steps
+from agent_worker.pipelines.execution import Execution, Step, Surroundings
+from agent_worker.pipelines.quiet import Quiet
+from agent_worker.pipelines.state import Effect, Scope
+from agent_worker.pipelines.stream import Stream
+from agent_worker.pipelines.types.inputs import complete_inputs
+from agent_worker.pipelines.usage import Budget, LimitExceeded, Price, Used
+
+_RAN = "run:ran_s"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run came to.
+
+    Attributes:
+        output: The value of the definition's `output`; None also when it has none.
+        used: By models, in all.
+    """
+
+    output: JsonValue
+    used: Used
+
+
+async def run_pipeline(
+    definition: Definition,
+    given: JsonObject,
+    *,
+    task: Task,
+    ctx: TaskContext,
+    around: Surroundings,
+    price: Price | None = None,
+) -> Result:
+    """Run a worker, or go on with it.
+
+    Args:
+        definition: A valid one with steps.
+        given: Values of its inputs.
+        task: The attempt's.
+        ctx: The attempt's.
+        around: Tools, other workers, providers.
+        price: What calls of models cost; needed for `maxCost`.
+
+    Raises:
+        InvalidPayload: The inputs do not fit.
+        ProcessorError: A block failed, or a limit is reached.
+    """
+    stream = Stream(ctx, str(task.id))
+    execution = Execution(
+        ctx,
+        definition,
+        stream,
+        Budget(definition.limits, price),
+        Quiet(),
+        around,
+        run_steps=run_steps,
+        run_worker=_run_worker,
+    )
+    inputs = complete_inputs(definition.inputs, given, definition.types, path="$.input")
+    try:
+        await _start(execution, inputs)
+        async with AsyncExitStack() as limits:
+            await _limit_time(execution, limits)
+            output, _ = await _run_worker(execution, inputs)
+    except Parked as parked:
+        if parked.question.call is not Call.CLIENT:  # ask_client has closed the leg itself
+            await stream.end_leg("client-tool-calls")
+        raise
+    except ProcessorError as error:
+        if _is_final(error, task):
+            await stream.end_worker(error=str(error))
+        raise
+    await stream.end_worker(output=output)
+    await stream.end_leg("stop")
+    return Result(output, execution.budget.used)
+
+
+async def run_steps(execution: Execution, steps: Steps, scope: Scope) -> None:
+    """Run steps in order; what they do is applied to `scope`.
+
+    Raises:
+        ProcessorError: A step failed, and its `onError` says that this is that.
+    """
+    positions = {block.name: index for index, block in enumerate(steps)}
+    index = 0
+    while index < len(steps):
+        goto = await _run_one(execution, steps[index], scope)
+        index = index + 1 if goto is None else positions[goto]
+
+
+async def _run_worker(execution: Execution, inputs: JsonObject) -> tuple[JsonValue, Used]:
+    definition = execution.definition
+    starting = {
+        name: each.default
+        for declared in (definition.resources, definition.variables)
+        for name, each in declared.items()
+        if each.has_default
+    }
+    scope = Scope({**starting, **inputs})
+    await execution.run_steps(execution, definition.steps, scope)
+    output = None if definition.output is None else scope.values.get(definition.output)
+    return output, scope.used
+
+
+async def _start(execution: Execution, inputs: JsonObject) -> None:
+    """Open the leg; the first one's start is kept, so that whoever reads the whole stream sees it first."""
+    opened = False
+
+    async def open_stream() -> JsonObject:
+        nonlocal opened
+        opened = True
+        await execution.stream.start_leg()
+        settings = execution.definition.settings
+        await execution.stream.start_worker(settings.slug, description=settings.description, inputs=inputs)
+        return {}
+
+    await execution.ctx.step("run:start", open_stream)
+    if not opened:
+        await execution.stream.start_leg()
+
+
+async def _limit_time(execution: Execution, limits: AsyncExitStack) -> None:
+    """Stop the run when the definition's `timeout` is used up; only running counts, over all attempts."""
+    limit_s = execution.definition.limits.timeout_s
+    if limit_s is None:
+        return
+    ran_before = await execution.ctx.checkpoint.get(_RAN, 0.0)
+    ran_s = float(ran_before) if isinstance(ran_before, int | float) else 0.0
+    await limits.enter_async_context(_Clock(execution.ctx, ran_s, limit_s))
+
+
+class _Clock:
+    """Measures an attempt and notes the sum where it ends without finishing the run."""
+
+    def __init__(self, ctx: TaskContext, ran_s: float, limit_s: float) -> None:
+        self._ctx = ctx
+        self._ran_s = ran_s
+        self._limit_s = limit_s
+        self._began = time.monotonic()
+        self._timeout = asyncio.timeout(max(limit_s - ran_s, 0.0))
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, None)
+        except TimeoutError:
+            raise LimitExceeded(f"The run took longer than its limit of {self._limit_s:g} s.") from error
+        if isinstance(error, Parked | ProcessorError):
+            await self._ctx.checkpoint.put(_RAN, self._ran_s + time.monotonic() - self._began)
+
+
+def _is_final(error: ProcessorError, task: Task) -> bool:
+    """Tell whether the engine makes no further attempt."""
+    if isinstance(error, ProviderPaused | Postponed):
+        return False
+    return not error.retryable or task.attempts_left <= 0
+
+
+async def _run_one(execution: Execution, block: AnyBlock, scope: Scope) -> str | None:
+    """Run or recall a block, apply its effect, and return the step to go to."""
+    if block.condition is not None and not block.condition.holds(scope.values):
+        return None
+    place = execution.prefix + scope.place(block)
+    step = Step(execution, block, scope, place)
+    if is_computed(block) and step.voice.is_hidden:
+        effect = await _bracketed(step)
+    else:
+        effect = await _remembered(step)
+    scope.apply(effect)
+    return effect.goto
+
+
+async def _remembered(step: Step) -> Effect:
+    is_live = False
+
+    async def run() -> JsonObject:
+        nonlocal is_live
+        is_live = True
+        return (await _bracketed(step)).as_json()
+
+    effect = Effect.read(await step.execution.ctx.step(f"block:{step.place}", run))
+    if not is_live:
+        step.execution.budget.restore(effect.used)
+    return effect
+
+
+async def _bracketed(step: Step) -> Effect:
+    """Run a block between its start and its end."""
+    is_kept = is_long(step) and not step.voice.is_hidden
+    end = await _start_kept(step) if is_kept else step.voice.end
+    if not is_kept:
+        await step.voice.start()
+    try:
+        effect = await run_with_policies(step)
+    except (Parked, LeaseLost, Postponed, ProviderPaused):
+        raise  # it goes on in another attempt, or elsewhere
+    except BaseException:
+        await end()
+        raise
+    await step.voice.end()
+    return replace(effect, used=effect.used + step.used)
+
+
+async def _start_kept(step: Step) -> Callable[[], Awaitable[None]]:
+    """Say that a block begins whose parts have checkpoints; return what says that it has failed.
+
+    The start is kept as those parts are. So a failure's end is kept as well, and the block begins anew when it is tried
+    again, in this attempt or in another: each time is numbered.
+    """
+    ctx, ended = step.execution.ctx, f"ended:{step.place}"
+    number = await ctx.checkpoint.get(ended, 0)
+    times = number if isinstance(number, int) else 0
+
+    async def start() -> JsonObject:
+        await step.voice.start()
+        return {}
+
+    async def end() -> JsonObject:
+        await step.voice.end()
+        return {}
+
+    async def fail() -> None:
+        await ctx.step(f"end-{times}:{step.place}", end)
+        await ctx.checkpoint.put(ended, times + 1)
+
+    await ctx.step(f"start-{times}:{step.place}", start)
+    return fail

@@ -1,0 +1,1 @@
+"""Tools that a worker runs itself: Python functions and HTTP endpoints, by name."""
