@@ -17,7 +17,8 @@ Response: `{"output", "usage": {"llm_calls", "input_tokens", "output_tokens", "t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,14 +27,10 @@ from agent_worker.domain.errors import InvalidPayload
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.domain.task import Task
-from agent_worker.pipelines.definition.document import Definition
-from agent_worker.pipelines.execution import Surroundings
-from agent_worker.pipelines.reading.wire import read_wire
-from agent_worker.pipelines.runner import run_pipeline
-from agent_worker.pipelines.validation import load
-from agent_worker.tools.function import load_function
-from agent_worker.tools.http import HttpTool
 from agent_worker.tools.registry import Tool, ToolRegistry
+
+if TYPE_CHECKING:
+    from agent_worker.pipelines.definition.document import Definition
 
 MOST_WORKERS = 20
 
@@ -67,11 +64,7 @@ class Pipeline:
 
     def __init__(self, settings: PipelineSettings) -> None:
         self.timeout_s = settings.timeout_s
-        tools: list[Tool] = [
-            load_function(path.strip()) for path in settings.tools.split(",") if path.strip()
-        ]
-        tools += [HttpTool(name, url) for name, url in settings.tool_urls.items()]
-        self.tools = ToolRegistry(tuple(tools))
+        self.tools = ToolRegistry(tuple(_tools(settings)))
 
     async def process(self, task: Task, ctx: TaskContext) -> JsonObject:
         """Read the definition and run it, or go on with it.
@@ -80,6 +73,10 @@ class Pipeline:
             InvalidPayload: The definition or the input is wrong; names the JSON path.
             ProcessorError: A step failed, or a limit is reached.
         """
+        # The first pipeline imports the room; it takes 10 MiB, and most workers never need it.
+        from agent_worker.pipelines.execution import Surroundings  # noqa: PLC0415
+        from agent_worker.pipelines.runner import run_pipeline  # noqa: PLC0415
+
         payload = task.request_payload
         given = payload.get("input")
         if given is not None and not isinstance(given, Mapping):
@@ -98,7 +95,22 @@ class Pipeline:
         return response
 
 
+def _tools(settings: PipelineSettings) -> Iterator[Tool]:
+    """Load the tools that are set; where none are, nothing is imported."""
+    if settings.tools.strip():
+        from agent_worker.tools.function import load_function  # noqa: PLC0415
+
+        yield from (load_function(path.strip()) for path in settings.tools.split(",") if path.strip())
+    if settings.tool_urls:
+        from agent_worker.tools.http import HttpTool  # noqa: PLC0415
+
+        yield from (HttpTool(name, url) for name, url in settings.tool_urls.items())
+
+
 def _read(payload: JsonObject) -> tuple[Definition, dict[str, Definition]]:
+    from agent_worker.pipelines.reading.wire import read_wire  # noqa: PLC0415
+    from agent_worker.pipelines.validation import load  # noqa: PLC0415
+
     if "definition" not in payload:
         raise InvalidPayload("is required", path="$.definition")
     definition = load(read_wire(payload["definition"]), path="$.definition")
