@@ -162,14 +162,17 @@ def _block(
 
 
 def _snippet(url: str, key: str) -> tuple[str, ...]:
-    """Six lines that ask and show the answer; `subscribe` before `insert`, so that no change is missed."""
+    """Lines that ask once changes flow, so that none is missed, and show what becomes of the task."""
     return (
-        f"const supabase = createClient('{url}', '{key}')",
+        f"const supabase = createClient('{url}',",
+        f"  '{key}')",
         "await supabase.auth.signInAnonymously()",
-        "supabase.channel('tasks').on('postgres_changes', { event: 'UPDATE', schema: 'public',",
-        "  table: 'agent_task_requests' }, ({ new: task }) => console.log(task.status, task.response_payload))",
-        "  .subscribe((state) => state === 'SUBSCRIBED' && supabase.from('agent_task_requests')",
-        "    .insert({ request_payload: { prompt: 'What is a queue?' } }).then(({ error }) => console.log(error ?? 'asked')))",
+        "const table = 'agent_task_requests', prompt = 'What is a queue?'",
+        "supabase.channel('tasks')",
+        "  .on('postgres_changes', { event: 'UPDATE', schema: 'public', table },",
+        "    ({ new: task }) => console.log(task.status, task.response_payload))",
+        "  .on('system', {}, () => supabase.from(table).insert({ request_payload: { prompt } }).then())",
+        "  .subscribe()",
     )
 
 

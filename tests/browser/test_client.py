@@ -9,6 +9,7 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, expect
 
+from agent_worker.cli.dev import _snippet
 from tests.browser.dev import Dev
 from tests.cli.program import until
 
@@ -142,6 +143,12 @@ def test_an_expired_token_is_replaced_and_the_task_goes_on(lab: Page, tmp_path: 
     )
     gate.touch()
     lab.wait_for_function("window.done !== null")
+
+
+def test_the_lines_that_dev_prints_work_as_they_stand(lab: Page, dev: Dev) -> None:
+    lines = "\n".join(_snippet(dev.url, dev.publishable_key))
+    with lab.expect_console_message(lambda message: message.text.startswith("completed")):
+        lab.evaluate(f"(async () => {{ const {{ createClient }} = lab;\n{lines}\n}})()")
 
 
 def test_the_guides_component_works_with_only_its_import_changed(page: Page, served: str, dev: Dev) -> None:
