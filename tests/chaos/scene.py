@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import random
@@ -285,7 +286,13 @@ class Scene:
         )
         leaving = self.running
         for worker in leaving:
+            # One that is still importing would end by the signal, without a word.
+            await eventually(functools.partial(_has_started, worker), timeout_s=timeout_s)
             worker.terminate()
         for worker in leaving:
             assert await asyncio.to_thread(worker.wait) == 0
         await check(self.db, self.inserted, self.ledger)
+
+
+async def _has_started(worker: WorkerProcess) -> bool:
+    return "worker.started" in worker.log.read_text()

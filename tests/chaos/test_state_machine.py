@@ -314,7 +314,7 @@ class Machine(RuleBasedStateMachine):
             ends[FAILED],
             ends[CANCELLED],
         )
-        ((is_known, _),) = self._run("heartbeat", worker_id=worker, in_flight=0)
+        ((is_known, *_),) = self._run("heartbeat", worker_id=worker, in_flight=0)
         assert is_known
 
     @precondition(lambda self: any(model.is_later for model in self.model.values()))
@@ -404,6 +404,7 @@ class Machine(RuleBasedStateMachine):
             concurrency=1,
             version="0",
             lease_s=30.0,
+            payload_schemas="{}",
         )
 
 

@@ -32,7 +32,9 @@ def test_status_of_a_healthy_fleet(fleet: Program) -> None:
     done = fleet("status")
 
     assert re.match(r"healthy · 1 worker · 0 waiting · ", done.out)
-    assert re.search(r"^walter  running  0/100  .* ago  chat, echo, flaky, slow$", done.out, re.MULTILINE)
+    assert re.search(
+        r"^walter  running  0/100  .* ago  chat, echo, flaky, pipeline, slow$", done.out, re.MULTILINE
+    )
     assert max(map(len, done.out.splitlines())) <= 80
     (worker,) = fleet("status", "--json").json["workers"]
     assert worker["state"] == "running"
