@@ -94,10 +94,7 @@ class RealtimeScenario:
                 conn.execute(TABLE)
                 bench.server.checkpoint()
                 figures = asyncio.run(_measure(url, conn, is_quick=bench.is_quick))
-                while conn.execute(
-                    "SELECT 1 FROM pg_replication_slots WHERE database = %s", [database]
-                ).fetchone():
-                    time.sleep(0.01)
+                wait_for_slots(conn, database)
         return Run(figures)
 
     def close(self, bench: Bench) -> None:
@@ -115,7 +112,7 @@ async def _measure(url: str, conn: Connection, *, is_quick: bool) -> dict[str, f
         everybody = await _rounds(changes, conn, TO_ALL[not is_quick], [None] * SUBSCRIBERS)
     finally:
         await changes.stop()
-    return {**_spread("one", one), **_spread("own", own), **_spread("all", everybody)}
+    return {**spread("one", one), **spread("own", own), **spread("all", everybody)}
 
 
 async def _rounds(
@@ -142,5 +139,12 @@ def _commit(conn: Connection, number: int, row: int) -> int:
     return time.monotonic_ns()
 
 
-def _spread(name: str, taken_ms: Sequence[float]) -> dict[str, float]:
+def spread(name: str, taken_ms: Sequence[float]) -> dict[str, float]:
+    """Return the figures `NAME_p50_ms` and `NAME_p99_ms`."""
     return {f"{name}_p50_ms": median(taken_ms), f"{name}_p99_ms": quantiles(taken_ms, n=100)[98]}
+
+
+def wait_for_slots(conn: Connection, database: str) -> None:
+    """Wait until the feed's slot is gone, with which the database could not be dropped."""
+    while conn.execute("SELECT 1 FROM pg_replication_slots WHERE database = %s", [database]).fetchone():
+        time.sleep(0.01)

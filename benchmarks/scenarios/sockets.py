@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median, quantiles
 from typing import Self
 
 import psycopg
@@ -22,7 +21,7 @@ import psycopg
 from benchmarks.children import running
 from benchmarks.contestants.contestant import Connection, Contestant, Load
 from benchmarks.failure import RunFailed
-from benchmarks.scenarios.realtime import TABLE, UPDATE
+from benchmarks.scenarios.realtime import TABLE, UPDATE, spread, wait_for_slots
 from benchmarks.scenarios.scenario import Bench, Figure, Run
 
 SOCKETS = 1_000
@@ -69,11 +68,8 @@ class SocketsScenario:
                         text_ms = _Followers("stream", facts, TASKS[is_full]).first_texts()
                     with _Followers("sockets", facts, SOCKETS) as followers:
                         last_ms = followers.measure(conn, TO_ALL[is_full], PAUSE_ALL_S)
-                while conn.execute(
-                    "SELECT 1 FROM pg_replication_slots WHERE database = %s", [database]
-                ).fetchone():
-                    time.sleep(0.01)
-        return Run({**_spread("client", client_ms), **_spread("text", text_ms), **_spread("last", last_ms)})
+                wait_for_slots(conn, database)
+        return Run({**spread("client", client_ms), **spread("text", text_ms), **spread("last", last_ms)})
 
     def close(self, bench: Bench) -> None:
         """Keep nothing."""
@@ -169,7 +165,3 @@ class _Followers:
         for line in self._process.stdout:
             word, _, at_ns = line.strip().partition(" ")
             self._heard.put((word, int(at_ns)))
-
-
-def _spread(name: str, taken_ms: Sequence[float]) -> dict[str, float]:
-    return {f"{name}_p50_ms": median(taken_ms), f"{name}_p99_ms": quantiles(taken_ms, n=100)[98]}
