@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from agent_worker.db.users import Users
     from agent_worker.gateway.auth.accounts import Accounts
     from agent_worker.gateway.realtime.changes import Changes
+    from agent_worker.gateway.realtime.hub import Hub
     from agent_worker.gateway.routes.dashboard import SignIn
     from agent_worker.gateway.server import GatewayOptions, GatewayServer
     from agent_worker.security.keys import ApiKeys, Keyring
     from agent_worker.security.tokens import TokenVerifier
+    from agent_worker.telemetry import Metrics
 
 KEYRING = "keys.json"
 """In the data directory: what was made because no setting names it."""
@@ -93,7 +95,6 @@ async def running_gateway(
     from agent_worker.gateway.rest import routes as rest_routes
     from agent_worker.gateway.server import GatewayServer, create_app
     from agent_worker.security.door import Door
-    from agent_worker.telemetry import Metrics
 
     require_closed(settings)
     keyring = _keyring(settings)
@@ -114,12 +115,7 @@ async def running_gateway(
             accounts, users = await _accounts(settings, keyring, db)
             routers["auth/v1"] = auth_routes.router(accounts, users)
             sign_in = await _operator(accounts, users) if has_operator else None
-        metrics = Metrics()
-        metrics.observe("realtime_sockets", "Open Realtime sockets.", lambda: hub.pool.sockets)
-        metrics.observe("realtime_channels", "Channels joined on them.", lambda: hub.channels)
-        metrics.observe(
-            "realtime_unread_bytes", "What waits to be read by them.", lambda: hub.pool.waiting_bytes
-        )
+        metrics = _metrics(hub)
         app = create_app(
             _options(settings, keys, sign_in),
             door=door,
@@ -137,6 +133,17 @@ async def running_gateway(
         stack.push_async_callback(server.stop)
         path = settings.data_dir / KEYRING if keyring is not None else None
         yield RunningGateway(server, keys, tuple(routers), path, _signing_secret(settings, keyring))
+
+
+def _metrics(hub: Hub) -> Metrics:
+    """Return what the gateway counts, sockets included."""
+    from agent_worker.telemetry import Metrics
+
+    metrics = Metrics()
+    metrics.observe("realtime_sockets", "Open Realtime sockets.", lambda: hub.pool.sockets)
+    metrics.observe("realtime_channels", "Channels joined on them.", lambda: hub.channels)
+    metrics.observe("realtime_unread_bytes", "What waits to be read by them.", lambda: hub.pool.waiting_bytes)
+    return metrics
 
 
 async def serve_gateway(

@@ -32,7 +32,6 @@ LONGEST_BACKOFF_S = 5.0
 STREAM_ATTEMPTS = 2
 """Failures to begin a stream in a row, with a server that answers otherwise, after which it is polled."""
 PUBLICATIONS_INTERVAL_S = 10.0
-"""Seconds between two looks whether a publication was made or removed."""
 
 _LOSSES = (psycopg.Error, OSError, TimeoutError, FeedCorrupt, AgentWorkerError)
 
@@ -75,6 +74,7 @@ class Feed:
         db: For what is asked besides; open.
         wanted: Whether anybody follows a table; asked for each row, so it is quick.
         consume: Takes rows; the next ones are read when it is done. Must not raise.
+        publications_interval_s: Seconds between two looks whether a publication was made or removed.
     """
 
     def __init__(
@@ -84,11 +84,13 @@ class Feed:
         *,
         wanted: Callable[[Relation], bool],
         consume: Callable[[Sequence[RowChange]], Awaitable[None]],
+        publications_interval_s: float = PUBLICATIONS_INTERVAL_S,
     ) -> None:
         self._database_url = database_url
         self._db = db
         self._wanted = wanted
         self._consume = consume
+        self._publications_interval_s = publications_interval_s
         self._publications: tuple[str, ...] = ()
         self._stream_failures = 0
         self._state = FeedState(Way.NONE, "not started")
@@ -195,7 +197,7 @@ class Feed:
     async def _publications_changed(self) -> None:
         """Return once a publication was made or removed: a session reads those that it began with."""
         while True:
-            await asyncio.sleep(PUBLICATIONS_INTERVAL_S)
+            await asyncio.sleep(self._publications_interval_s)
             with contextlib.suppress(AgentWorkerError):
                 ((_, _, publications),) = await self._db.call(
                     "feed_ways", {"publications": list(PUBLICATIONS)}

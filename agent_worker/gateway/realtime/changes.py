@@ -16,7 +16,7 @@ import structlog
 
 from agent_worker.db.connection import Database
 from agent_worker.db.feed.comparing import Comparing, Comparison
-from agent_worker.db.feed.feed import Feed, FeedState
+from agent_worker.db.feed.feed import PUBLICATIONS_INTERVAL_S, Feed, FeedState
 from agent_worker.db.feed.pgoutput import Relation, Row, RowChange
 from agent_worker.db.feed.session import feed_conninfo
 from agent_worker.db.feed.tables import Table, Tables
@@ -72,12 +72,19 @@ class Changes:
     Args:
         database_url: Of the database, as a role that may replicate and become each caller's role.
         most_record_bytes: Size of a row above which its longer values are left out.
+        publications_interval_s: Seconds between two looks whether a publication was made or removed.
 
     Raises:
         ConfigurationError: `database_url` is malformed.
     """
 
-    def __init__(self, database_url: str, *, most_record_bytes: int = MOST_RECORD_BYTES) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        most_record_bytes: int = MOST_RECORD_BYTES,
+        publications_interval_s: float = PUBLICATIONS_INTERVAL_S,
+    ) -> None:
         self._db = Database(feed_conninfo(database_url, "feed"), max_size=MOST_CONNECTIONS)
         self._tables = Tables(self._db)
         self._comparing = Comparing(self._db)
@@ -88,7 +95,13 @@ class Changes:
         self._on_broadcast: list[Callable[[Broadcast], None]] = []
         self._most_record_bytes = most_record_bytes
         self._session = 0
-        self._feed = Feed(database_url, self._db, wanted=self._wanted, consume=self._consume)
+        self._feed = Feed(
+            database_url,
+            self._db,
+            wanted=self._wanted,
+            consume=self._consume,
+            publications_interval_s=publications_interval_s,
+        )
 
     @property
     def state(self) -> FeedState:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -55,7 +56,7 @@ def owner(database_url: str) -> Iterator[Sql]:
 
 
 @contextlib.asynccontextmanager
-async def flowing(url: str, **options: int) -> AsyncIterator[Changes]:
+async def flowing(url: str, **options: Any) -> AsyncIterator[Changes]:
     """The fan-out, ready."""
     changes = Changes(url, **options)
     await changes.start()

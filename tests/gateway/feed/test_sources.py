@@ -145,10 +145,9 @@ async def test_a_notification_that_no_trigger_sent_is_nothing(owner: Sql, unpriv
         assert changes.state.way is Way.TRIGGERS
 
 
-async def test_a_new_publication_of_messages_is_noticed(owner: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent_worker.db.feed.feed.PUBLICATIONS_INTERVAL_S", 0.05)
+async def test_a_new_publication_of_messages_is_noticed(owner: Sql) -> None:
     owner.run("DROP PUBLICATION supabase_realtime_messages_publication")
-    async with flowing(owner.url) as changes:
+    async with flowing(owner.url, publications_interval_s=0.05) as changes:
         heard: list[str] = []
         changes.broadcasts(lambda message: heard.append(message.topic))
         owner.run("CREATE PUBLICATION supabase_realtime_messages_publication FOR TABLE realtime.messages")
