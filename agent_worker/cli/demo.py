@@ -283,7 +283,7 @@ def _say_goodbye(screen: Console, took_s: float) -> None:
     screen.print(Text(f"That took {precise(took_s)}, and nothing is left of it. Try next:", style="bold"))
     rows = table("command", "what", header=False)
     program = program_here()
-    rows.add_row(f"{program} dev", Text("a database and a worker that stay", style="dim"))
+    rows.add_row(f"{program} dev", Text("a database, an API, a dashboard and a worker", style="dim"))
     rows.add_row(f'{program} submit "…" --stream', Text("ask them something", style="dim"))
     rows.add_row(f"{program} watch", Text("follow the fleet live", style="dim"))
     show(Padding(rows, _INDENT))
