@@ -71,6 +71,7 @@ def test_an_answer_streams_in_and_leads_to_its_task(dashboard: Page) -> None:
 def test_a_running_task_is_cancelled_by_one_key_and_its_confirmation(dashboard: Page, tmp_path: Path) -> None:
     ask(dashboard, "gate", f'{{"file": "{tmp_path / "never"}"}}')
     dashboard.get_by_role("link", name=re.compile("^Task ")).click()
+    expect(dashboard.get_by_role("heading", level=1)).to_contain_text("processing")
     expect(dashboard.get_by_role("region", name="Answer")).to_contain_text("waiting in attempt 1")
 
     dashboard.keyboard.press("c")
