@@ -89,7 +89,7 @@ def test_a_hostile_pattern_takes_no_time() -> None:
 
     with pytest.raises(ProcessorError):
         schema.read(json.dumps("a" * 5_000 + "!"), "stop")
-    assert time.perf_counter() - begin < 1
+    assert time.perf_counter() - begin < 20, "backtracking would take longer than the universe"
 
 
 @pytest.mark.parametrize(
