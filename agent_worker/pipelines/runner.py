@@ -113,6 +113,7 @@ async def run_pipeline(
         raise
     await stream.end_worker(output=output)
     await stream.end_leg("stop")
+    await stream.tell_usage(execution.budget.used)
     return Result(output, execution.budget.used)
 
 
