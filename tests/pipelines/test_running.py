@@ -53,8 +53,11 @@ async def test_a_linear_worker_streams_its_answer_and_ends_with_its_output() -> 
     assert data(ctx, "worker-result") == [{"workerId": execution, "output": "two words"}]
     (usage,) = data(ctx, "usage")
     assert usage["cost"] == {
-        **{"currency": "USD", "bandwidthFee": 0, "byok": True},
-        **{"providerFee": 0.0, "totalFee": 0.0},
+        "currency": "USD",
+        "bandwidthFee": 0,
+        "byok": True,
+        "providerFee": 0.0,
+        "totalFee": 0.0,
     }
     assert usage["tokens"]["totalTokens"] == result.used.tokens > 0
     (block,) = data(ctx, "block-start")
