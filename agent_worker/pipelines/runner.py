@@ -27,11 +27,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
-from agent_worker.domain.errors import LeaseLost, Postponed, ProcessorError, ProviderPaused
+from agent_worker.domain.errors import Postponed, ProcessorError, ProviderPaused
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.domain.replay import Call, Parked
@@ -41,6 +40,8 @@ from agent_worker.pipelines.blocks import is_computed, is_long
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.execution import Execution, Step, Surroundings
+from agent_worker.pipelines.interruptions import PAUSES
+from agent_worker.pipelines.kept import Kept
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
@@ -231,42 +232,14 @@ async def _remembered(step: Step) -> Effect:
 
 async def _bracketed(step: Step) -> Effect:
     """Run a block between its start and its end."""
-    is_kept = is_long(step) and not step.voice.is_hidden
-    end = await _start_kept(step) if is_kept else step.voice.end
-    if not is_kept:
-        await step.voice.start()
+    kept = Kept(step.execution.ctx, step.place) if is_long(step) and not step.voice.is_hidden else None
+    await (step.voice.start() if kept is None else kept.start(step.voice.start))
     try:
         effect = await run_with_policies(step)
-    except (Parked, LeaseLost, Postponed, ProviderPaused):
-        raise  # it goes on in another attempt, or elsewhere
+    except PAUSES:
+        raise
     except BaseException:
-        await end()
+        await (step.voice.end() if kept is None else kept.fail(step.voice.end))
         raise
     await step.voice.end()
     return replace(effect, used=step.execution.budget.used)
-
-
-async def _start_kept(step: Step) -> Callable[[], Awaitable[None]]:
-    """Say that a block begins whose parts have checkpoints; return what says that it has failed.
-
-    The start is kept as those parts are. So a failure's end is kept as well, and the block begins anew when it is tried
-    again, in this attempt or in another: each time is numbered.
-    """
-    ctx, ended = step.execution.ctx, f"ended:{step.place}"
-    number = await ctx.checkpoint.get(ended, 0)
-    times = number if isinstance(number, int) else 0
-
-    async def start() -> JsonObject:
-        await step.voice.start()
-        return {}
-
-    async def end() -> JsonObject:
-        await step.voice.end()
-        return {}
-
-    async def fail() -> None:
-        await ctx.step(f"end-{times}:{step.place}", end)
-        await ctx.checkpoint.put(ended, times + 1)
-
-    await ctx.step(f"start-{times}:{step.place}", start)
-    return fail
