@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent_worker.domain.errors import InvalidPayload
@@ -73,6 +73,21 @@ def validate(source: Source, *, library: Mapping[str, Definition] | None = None)
     check_calls(definition, library or {}, problems)
     report = problems.report()
     return Validation(report, definition if report.valid else None)
+
+
+def validate_together(sources: Sequence[Source]) -> list[Validation]:
+    """Check each definition, and then its calls of those of the others that are valid by themselves."""
+    alone = [validate(source) for source in sources]
+    known = [each.definition for each in alone if each.definition is not None]
+    library = {each.settings.slug: each for each in known}
+
+    def calls_known(each: Validation) -> bool:
+        return each.definition is not None and not library.keys().isdisjoint(each.definition.workers)
+
+    return [
+        validate(source, library=library) if calls_known(each) else each
+        for source, each in zip(sources, alone, strict=True)
+    ]
 
 
 def load(source: Source, *, path: str = "$") -> Definition:
