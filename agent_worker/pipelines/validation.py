@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent_worker.domain.errors import InvalidPayload
+from agent_worker.pipelines.checks.available import check_available
 from agent_worker.pipelines.checks.blocks import check_blocks
 from agent_worker.pipelines.checks.calls import check_calls
 from agent_worker.pipelines.checks.order import check_order
@@ -68,7 +69,7 @@ def validate(source: Source, *, library: Mapping[str, Definition] | None = None)
         read_settings(source.settings, problems, fallback="worker")
         return Validation(problems.report(), None)
     definition = read_definition(source, Fields(root, (), problems))
-    for check in (check_types, check_prompts, check_order, check_blocks, check_usage):
+    for check in (check_types, check_prompts, check_order, check_blocks, check_usage, check_available):
         check(definition, problems)
     check_calls(definition, library or {}, problems)
     report = problems.report()

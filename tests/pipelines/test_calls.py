@@ -71,6 +71,18 @@ def test_a_tool_that_is_lent_has_to_be_one_of_the_worker() -> None:
     ]
 
 
+def test_a_worker_that_cannot_be_a_tool_under_its_slug_is_an_error() -> None:
+    long = "a" * 65
+    protocol = worker(
+        sections=f"tools:\n  inner: {{description: Look}}\nworkers:\n  inner: {{description: x}}\n"
+        f"  {long}: {{description: y}}\n"
+    ).replace("system: system", f"system: system\n    tools: [inner]\n    workers: [inner, {long}]")
+    assert [each.partition(": ")[2][:48] for each in problems(protocol)] == [
+        "steps.Open.workers: the thread has a tool that i",
+        "steps.Open.workers: as a tool, a worker has at m",
+    ]
+
+
 async def test_a_run_whose_calls_cannot_fit_ends_before_its_first_step() -> None:
 
     protocol = calling("{TOPICS: sea}").replace(
