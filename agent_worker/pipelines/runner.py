@@ -42,7 +42,8 @@ from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.execution import Execution, Step, Surroundings
 from agent_worker.pipelines.interruptions import PAUSES
 from agent_worker.pipelines.kept import Kept
-from agent_worker.pipelines.library import NO_PINS, START, Pins
+from agent_worker.pipelines.library import NO_PINS, Pins
+from agent_worker.pipelines.names import RUN_START, block_step
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
@@ -161,7 +162,7 @@ async def _start(execution: Execution, inputs: JsonObject, pins: Pins) -> None:
         await execution.stream.start_worker(settings.slug, description=settings.description, inputs=inputs)
         return pins.as_json()
 
-    await execution.ctx.step(START, open_stream)
+    await execution.ctx.step(RUN_START, open_stream)
     if not opened:
         await execution.stream.start_leg()
 
@@ -229,7 +230,7 @@ async def _remembered(step: Step) -> Effect:
         is_live = True
         return (await _bracketed(step)).as_json()
 
-    effect = Effect.read(await step.execution.ctx.step(f"block:{step.place}", run))
+    effect = Effect.read(await step.execution.ctx.step(block_step(step.place), run))
     if not is_live:
         step.execution.budget.restore(effect.used)
     return effect
