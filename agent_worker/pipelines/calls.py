@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 from collections.abc import Mapping, Sequence
 
 from jsonschema import Draft202012Validator
@@ -11,6 +11,7 @@ from agent_worker.domain.json import JsonObject
 from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.declarations import Display
 from agent_worker.pipelines.execution import Step
+from agent_worker.pipelines.names import as_built_in
 from agent_worker.pipelines.toolbox.offer import Call, Offer, Outcome, Run
 from agent_worker.tools.registry import ToolError
 
@@ -36,6 +37,11 @@ class Caller:
             call: The call.
             written: The arguments as a model wrote them; None when a step has them.
         """
+        offer = self._offer(call.name)
+        if offer is not None and offer.announce is not None:
+            if self._problem(call) is None:
+                await offer.announce(call, written or "")
+            return
         display, title = self._display(call.name)
         if display == "hidden":
             return
@@ -74,12 +80,15 @@ class Caller:
         ours = {
             index: run
             for index, call in enumerate(calls)
-            if index not in wrong and (run := self._offers[call.name].run) is not None
+            if index not in wrong and (offer := self._offer(call.name)) and (run := offer.run) is not None
         }
-        made = await asyncio.gather(
-            *(self._run(run, calls[index], f"{part}.{index}") for index, run in ours.items())
-        )
-        outcomes.update(zip(ours, made, strict=True))
+
+        async def make_one(index: int, run: Run) -> None:
+            outcomes[index] = await self._run(run, calls[index], f"{part}.{index}")
+
+        # One of them may be a worker that asks a question.
+        quiet = self._step.execution.quiet
+        await quiet.together([functools.partial(make_one, index, run) for index, run in ours.items()])
         theirs = {index: call for index, call in enumerate(calls) if index not in outcomes}
         if theirs:
             answers = await self._ask(list(theirs.values()), part)
@@ -88,13 +97,17 @@ class Caller:
             await self.report(calls[index], outcomes[index])
         return [outcomes[index] for index in range(len(calls))]
 
+    def _offer(self, name: str) -> Offer | None:
+        """Find a tool; a built-in one also under the name that it has in the protocol, which prompts may use."""
+        return self._offers.get(name) or self._offers.get(as_built_in(name))
+
     def _display(self, name: str) -> tuple[Display, str | None]:
-        offer = self._offers.get(name)
+        offer = self._offer(name)
         return ("description", None) if offer is None else (offer.display, offer.title)
 
     def _problem(self, call: Call) -> str | None:
         """Return what is wrong with a call's name or arguments."""
-        offer = self._offers.get(call.name)
+        offer = self._offer(call.name)
         if offer is None:
             return f"There is no tool {call.name!r}."
         error = next(Draft202012Validator(offer.spec.parameters).iter_errors(dict(call.arguments)), None)

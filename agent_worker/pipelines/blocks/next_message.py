@@ -95,7 +95,7 @@ class _Conversation:
             )
 
         async def ask_model() -> JsonObject:
-            before = self.step.used
+            before = self.step.execution.budget.used
             answer = await ask(
                 self.step, self._request(), self.thread.setup, part=f"{number}", block=self.block
             )
@@ -106,7 +106,7 @@ class _Conversation:
                 await Caller(self.step, self.tools).announce(
                     self._named(number, index, call), written=call.arguments
                 )
-            return {**answer.as_json(), "used": (self.step.used - before).as_json()}
+            return {**answer.as_json(), "used": (self.step.execution.budget.used - before).as_json()}
 
         return Answer.read(await self.step.note(f"model-{number}", ask_model))
 

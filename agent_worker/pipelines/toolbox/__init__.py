@@ -11,17 +11,17 @@ from typing import TypeAlias
 
 from agent_worker.pipelines.definition.threads import ThreadConfig
 from agent_worker.pipelines.execution import Step, unsupported
-from agent_worker.pipelines.toolbox import declared, references
+from agent_worker.pipelines.toolbox import declared, references, todos, workers
 from agent_worker.pipelines.toolbox.offer import Offer
 
 Source: TypeAlias = Callable[[Step, ThreadConfig], Awaitable[Sequence[Offer]]]
 
-_SOURCES: tuple[Source, ...] = (declared.offers, references.offers)
+_SOURCES: tuple[Source, ...] = (declared.offers, references.offers, workers.offers, todos.offers)
 
 
 def has_tools(config: ThreadConfig) -> bool:
     """Tell whether the thread's model may call anything, and so may take several rounds."""
-    return bool(config.tools or config.references)
+    return bool(config.tools or config.references or config.workers or config.todo_list)
 
 
 async def tools_of_thread(step: Step, config: ThreadConfig) -> dict[str, Offer]:
