@@ -168,6 +168,7 @@ _PROVIDER_CODES = frozenset(
 _ERROR_TYPES: dict[str, str] = {
     "invalid_payload": "validation_error",
     "unknown_kind": "not_found_error",
+    "unknown_definition": "not_found_error",
     "model_not_found": "not_found_error",
     "rate_limited": "rate_limit_error",
     "upstream_unauthorized": "authentication_error",
