@@ -12,6 +12,7 @@ from agent_worker.pipelines.definition.values import Ref
 from agent_worker.pipelines.execution import Step, unsupported
 from agent_worker.pipelines.names import is_model
 from agent_worker.pipelines.state import Effect, Thread
+from agent_worker.pipelines.toolbox import mcp
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ async def run(step: Step, block: StartThread) -> Effect:
     """
     config = block.config
     _check_available(block.name, config)
+    mcp.check(step, config)
     setup: dict[str, JsonValue] = {"step": block.key, "model": _model(step, "model", config.model)}
     if config.backup_model is not None:
         setup["backup"] = _model(step, "backupModel", config.backup_model)
@@ -44,7 +46,6 @@ async def run(step: Step, block: StartThread) -> Effect:
 def _check_available(name: str, config: ThreadConfig) -> None:
     wanted = {
         "skills": config.skills,
-        "mcpServers": config.mcp_servers,
         "webSearch": config.web_search,
         "anthropic": config.anthropic,
     }

@@ -12,13 +12,12 @@ from agent_worker.domain.chat import ToolSpec
 from agent_worker.domain.errors import ProcessorError
 from agent_worker.domain.json import JsonObject
 from agent_worker.pipelines.definition.declarations import McpServer
-from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.definition.threads import ThreadConfig
 from agent_worker.pipelines.execution import Execution, Step, unsupported
 from agent_worker.pipelines.names import MCP_SEPARATOR
 from agent_worker.pipelines.toolbox.offer import Call, Offer, Outcome, Run
 from agent_worker.tools.mcp import McpServers
-from agent_worker.tools.mcp_tool import McpTool
+from agent_worker.tools.mcp_results import McpTool
 
 
 async def offers(step: Step, config: ThreadConfig) -> list[Offer]:
@@ -27,12 +26,15 @@ async def offers(step: Step, config: ThreadConfig) -> list[Offer]:
     Raises:
         ProcessorError: A server is not to be had here (`unsupported`), or away (`tool_failed`).
     """
-    return [
-        _offer(step, declared, tool)
+    declared = step.execution.definition.mcp_servers
+    found = [
+        _offer(step, declared[name], tool)
         for name in config.mcp_servers
-        if (declared := step.execution.definition.mcp_servers.get(name)) is not None
-        for tool in await _tools(step.execution, declared)
+        for tool in await _tools(step.execution, declared[name])
     ]
+    known = {each.spec.name for each in found}
+    single = [await offer(step, name) for name in config.tools if MCP_SEPARATOR in name and name not in known]
+    return [*found, *(each for each in single if each is not None)]
 
 
 async def offer(step: Step, name: str) -> Offer | None:
@@ -48,18 +50,17 @@ async def offer(step: Step, name: str) -> Offer | None:
     return next((_offer(step, declared, tool) for tool in found), None)
 
 
-def check(definition: Definition, name: str) -> None:
-    """Refuse a server that a worker cannot reach.
+def check(step: Step, config: ThreadConfig) -> None:
+    """Refuse a thread's servers that a worker can never reach.
 
     Raises:
-        ProcessorError: It is one of a device's or a consumer's, or runs on a device (code `unsupported`).
+        ProcessorError: One is a device's or a consumer's, or runs on a device, or is not configured (`unsupported`).
     """
-    declared = definition.mcp_servers.get(name)
-    if declared is not None:
-        _check(declared)
+    for name in config.mcp_servers:
+        _check(step.execution, step.execution.definition.mcp_servers[name])
 
 
-def begin(execution: Execution) -> None:
+def connect_eagerly(execution: Execution) -> None:
     """Connect to the servers that are to be there from the start; whether that works is seen at the first call."""
     for name, declared in execution.definition.mcp_servers.items():
         servers = execution.around.mcp
@@ -67,28 +68,32 @@ def begin(execution: Execution) -> None:
             servers.warm(name)
 
 
-def _check(declared: McpServer) -> None:
+def _check(execution: Execution, declared: McpServer) -> None:
     if declared.source != "remote":
         raise unsupported(
-            f"The MCP server {declared.name!r} is its {declared.source}'s; only servers with source: remote, which the "
+            f"The MCP server {declared.name!r} is the {declared.source}'s. Only servers with source: remote, which the "
             "worker is configured with, can be used here."
         )
     if declared.execution != "sandbox":
-        raise unsupported(f"The MCP server {declared.name!r} is to run on a device, which is not possible here.")
-
-
-async def _tools(execution: Execution, declared: McpServer) -> list[McpTool]:
-    _check(declared)
-    servers = execution.around.mcp
-    if declared.name not in servers:
+        raise unsupported(
+            f"The MCP server {declared.name!r} is to run on a device, which is not possible here."
+        )
+    if declared.name not in execution.around.mcp:
         raise unsupported(
             f"No MCP server {declared.name!r} is configured with this worker (AGENT_WORKER_PIPELINE_MCP_SERVERS)."
         )
 
-    async def ask() -> JsonObject:
-        return {"tools": [tool.as_json() for tool in await servers.tools(declared.name)]}
 
-    noted = await execution.ctx.step(f"mcp:{declared.name}", ask)
+async def _tools(execution: Execution, declared: McpServer) -> list[McpTool]:
+    _check(execution, declared)
+    return await _listed(execution, declared.name)
+
+
+async def _listed(execution: Execution, server: str) -> list[McpTool]:
+    async def ask() -> JsonObject:
+        return {"tools": [tool.as_json() for tool in await execution.around.mcp.tools(server)]}
+
+    noted = await execution.ctx.step(f"mcp:{server}", ask)
     stored = noted["tools"]
     assert isinstance(stored, list | tuple)  # noqa: S101 - written above
     return [McpTool.read(each) for each in stored if isinstance(each, Mapping)]
@@ -101,6 +106,15 @@ def _offer(step: Step, declared: McpServer, tool: McpTool) -> Offer:
         declared.display,
         declared.title,
     )
+
+
+async def mapped(step: Step, name: str) -> Run | None:
+    """Return what calls `server__tool` of a worker's caller, which has checked that it declares the server."""
+    server, servers = name.partition(MCP_SEPARATOR)[0], step.execution.around.mcp
+    if server not in servers:
+        return None
+    found = (tool for tool in await _listed(step.execution, server) if tool.name == name)
+    return next((_runs(step, servers, server, tool) for tool in found), None)
 
 
 def _runs(step: Step, servers: McpServers, server: str, tool: McpTool) -> Run:
