@@ -6,6 +6,8 @@ import functools
 from collections.abc import Mapping, Sequence
 
 from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.processor import TaskContext
@@ -112,7 +114,12 @@ class Caller:
         offer = self._offer(call.name)
         if offer is None:
             return f"There is no tool {call.name!r}."
-        error = next(Draft202012Validator(offer.spec.parameters).iter_errors(dict(call.arguments)), None)
+        # Schemas may come from outside: what they refer to is looked up nowhere else.
+        validator = Draft202012Validator(offer.spec.parameters, registry=Registry())
+        try:
+            error = next(validator.iter_errors(dict(call.arguments)), None)
+        except (Unresolvable, RecursionError):
+            return "The schema of the tool's arguments cannot be followed."
         return (
             None if error is None else f"The arguments do not fit: {error.json_path}: {error.message[:300]}"
         )

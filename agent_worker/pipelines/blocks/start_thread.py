@@ -12,7 +12,7 @@ from agent_worker.pipelines.definition.values import Ref
 from agent_worker.pipelines.execution import Step, unsupported
 from agent_worker.pipelines.names import is_model
 from agent_worker.pipelines.state import Effect, Thread
-from agent_worker.pipelines.toolbox import skills
+from agent_worker.pipelines.toolbox import mcp, skills
 
 T = TypeVar("T")
 
@@ -30,6 +30,7 @@ async def run(step: Step, block: StartThread) -> Effect:
     config = block.config
     _check_available(block.name, config)
     skills.check(step, config)
+    mcp.check(step, config)
     setup: dict[str, JsonValue] = {"step": block.key, "model": _model(step, "model", config.model)}
     if config.backup_model is not None:
         setup["backup"] = _model(step, "backupModel", config.backup_model)
@@ -45,7 +46,6 @@ async def run(step: Step, block: StartThread) -> Effect:
 
 def _check_available(name: str, config: ThreadConfig) -> None:
     wanted = {
-        "mcpServers": config.mcp_servers,
         "webSearch": config.web_search,
         "anthropic": config.anthropic,
     }
