@@ -88,8 +88,9 @@ class Run:
 
     def _note(self, event: StreamEvent) -> None:
         is_result = event["type"] == "worker-result" and event.get("workerId") == str(self.task_id)
+        is_asked = event["type"] == "client-tool-request"
         self.has_ended = self.has_ended or event["type"] in {"finish", "error"}
-        self.is_settled = self.is_settled or self.has_ended or is_result
+        self.is_settled = self.is_settled or self.has_ended or is_result or is_asked
 
     async def _heard(self, after_seq: int) -> AsyncGenerator[StreamEvent, None]:
         asked: JsonValue = None

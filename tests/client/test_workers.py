@@ -209,9 +209,7 @@ async def test_tools_run_here_and_the_run_goes_on_by_itself(
 
 async def test_the_tools_of_one_request_run_side_by_side(client: AsyncClient, model: ScriptedOpenAI) -> None:
     model.script(
-        ToolCall("web-search", {"query": "x"}, and_also=(ToolCall("get-user-data", {"userId": "u"}),))
-        if "and_also" in ToolCall.__dataclass_fields__
-        else ToolCall("web-search", {"query": "x"}),
+        ToolCall("web-search", {"query": "x"}, also=(ToolCall("get-user-data", {"userId": "u"}, "call_2"),)),
         Text("Done."),
     )
     both = asyncio.Barrier(2)
@@ -272,20 +270,14 @@ async def test_a_tool_without_a_function_ends_the_stream_and_continue_goes_on(cl
     assert second[-3]["output"] == ["deep"]
     again = await collect(client.workers.continue_("search", request["executionId"], results))
     assert again == second, "the same results lead to the same stream"
-    check_legs([as_browser(events), second], "browser", task_id=str(request["executionId"]))
-
-
-def as_browser(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return events
+    check_legs([events, second], "browser", task_id=str(request["executionId"]))
 
 
 async def test_results_of_tools_that_ran_here_come_with_the_request_for_the_others(
     client: AsyncClient, model: ScriptedOpenAI
 ) -> None:
     model.script(
-        ToolCall("web-search", {"query": "x"}, and_also=(ToolCall("get-user-data", {"userId": "u"}),))
-        if "and_also" in ToolCall.__dataclass_fields__
-        else ToolCall("web-search", {"query": "x"}),
+        ToolCall("web-search", {"query": "x"}, also=(ToolCall("get-user-data", {"userId": "u"}, "call_2"),)),
         Text("Done."),
     )
     events = await collect(client.workers.execute("research", {"TOPIC": "x"}, tools={"web-search": search}))
@@ -339,43 +331,39 @@ async def test_only_runs_of_the_agent_are_continued_and_only_with_what_it_asked(
 
 
 @pytest.mark.parametrize(
-    ("agent", "given", "error_type", "source"),
+    ("agent", "error_type", "source"),
     [
-        ("summarise", {}, "validation_error", "platform"),
-        ("nobody", {"TOPIC": "x"}, "not_found_error", "platform"),
-        ("ask-model", {"TOPIC": "x"}, "provider_error", "provider"),
-        ("search", {"TOPIC": "x"}, "tool_error", "tool"),
-        ("broken", {"TOPIC": "x"}, "execution_error", "platform"),
+        ("summarise", "validation_error", "platform"),
+        ("nobody", "not_found_error", "platform"),
+        ("ask-model", "provider_error", "provider"),
+        ("search", "tool_error", "tool"),
+        ("broken", "execution_error", "platform"),
     ],
 )
 async def test_the_table_of_errors(
-    client: AsyncClient,
-    model: ScriptedOpenAI,
-    agent: str,
-    given: dict[str, Any],
-    error_type: str,
-    source: str,
+    client: AsyncClient, model: ScriptedOpenAI, agent: str, error_type: str, source: str
 ) -> None:
-    model.script(Status(400), Status(400), Status(400))
+    model.script(Status(400), Status(400))
+    given = {} if agent == "summarise" else {"TOPIC": "x"}
 
     def broken(_: dict[str, Any]) -> Any:
         raise LookupError("the index is away")
 
-    events = await collect(client.workers.execute(agent, given, tools={"web-search": broken}, max_attempts=1))
+    events = await collect(client.workers.execute(agent, given, tools={"web-search": broken}))
     error = events[-1]
     assert (error["type"], error["errorType"], error["source"]) == ("error", error_type, source)
-    assert isinstance(error["retryable"], bool)
+    assert error["retryable"] is (agent == "search"), "tools may work again"
     assert error["message"]
     results = [event for event in events if event["type"] == "worker-result"]
     started = [event for event in events if event["type"] == "worker-start"]
     assert len(results) == len(started)
     assert all(result["error"] == error["message"] for result in results)
     assert kinds(events)[0] == "start"
-    with pytest.raises(WorkerError, match="") as failed:
-        await client.workers.generate(agent, given, tools={"web-search": broken}, max_attempts=1)
+    with pytest.raises(WorkerError) as failed:
+        await client.workers.generate(agent, given, tools={"web-search": broken})
     raised = failed.value
-    assert (raised.error_type, raised.source) == (error_type, source)
-    assert raised.code
+    assert (raised.error_type, raised.source, raised.retryable) == (error_type, source, error["retryable"])
+    assert (raised.code, str(raised)) == (error["code"], error["message"])
     assert UUID(raised.execution_id)
 
 
@@ -542,7 +530,8 @@ async def test_the_full_example(client: AsyncClient, model: ScriptedOpenAI) -> N
 
     assert await run_research_worker("AI safety best practices") == "Use tests."
     assert searched == ["safety"]
-    assert shown == ["Started: research", "Step: Answer", "Use tests."]
+    assert shown[:2] == ["Started: research", "Step: Answer"]
+    assert "".join(shown[2:]) == "Use tests."
 
 
 async def test_without_an_event_loop(client: AsyncClient, database_url: str, model: ScriptedOpenAI) -> None:
