@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, Valid
 from starlette.requests import Request
 
 from agent_worker.domain.errors import GatewayError
+from agent_worker.domain.json import JsonValue as AnyJson
 from agent_worker.gateway.agents.refusals import invalid
 
 MOST_RESULTS = 1000
@@ -64,7 +65,6 @@ Command: TypeAlias = Annotated[Start | Continue, Field(discriminator="type")]
 
 COMMAND: TypeAdapter[Start | Continue] = TypeAdapter(Command)
 DEFINITION: TypeAdapter[Definition] = TypeAdapter(Definition)
-ANYTHING: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
 
 
 async def read(request: Request, wanted: TypeAdapter[Read]) -> Read:
@@ -73,7 +73,7 @@ async def read(request: Request, wanted: TypeAdapter[Read]) -> Read:
     Raises:
         GatewayError: 400, it is no JSON, or does not fit; names the JSON path.
     """
-    parsed = _parsed(await request.body())
+    parsed = await read_json(request)
     try:
         return wanted.validate_python(parsed)
     except ValidationError as exc:
@@ -82,18 +82,24 @@ async def read(request: Request, wanted: TypeAdapter[Read]) -> Read:
         raise invalid("$ is nested too deeply") from None
 
 
+async def read_json(request: Request) -> AnyJson:
+    """Return a request's body, whatever it says.
+
+    Raises:
+        GatewayError: 400, it is no JSON.
+    """
+    try:
+        parsed: AnyJson = json.loads(await request.body(), parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise invalid("The body is no JSON.") from None
+    return parsed
+
+
 def described(wanted: TypeAdapter[Any]) -> dict[str, Any]:
     """Return what an OpenAPI operation says of such a body."""
     schema = wanted.json_schema(mode="validation")
     schema = _inlined(schema, schema.get("$defs", {}))
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-def _parsed(body: bytes) -> object:
-    try:
-        return json.loads(body, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        raise invalid("The body is no JSON.") from None
 
 
 def _no_number(name: str) -> NoReturn:
@@ -105,7 +111,9 @@ def _mismatch(error: ValidationError) -> GatewayError:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     if first["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         return invalid("$.type must be start, trigger or continue")
-    steps = first["loc"][1:] if first["loc"][:1] in {("start",), ("trigger",), ("continue",)} else first["loc"]
+    steps = (
+        first["loc"][1:] if first["loc"][:1] in {("start",), ("trigger",), ("continue",)} else first["loc"]
+    )
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
     return invalid(f"${path}: {first['msg']}")
 

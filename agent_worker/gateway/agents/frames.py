@@ -1,6 +1,6 @@
 """Server-sent events as clients of the worker protocol read them.
 
-They split at `\n`, want the prefix `data: ` with its space, one line for each event, and `[DONE]` at the end. `id:` is
+They split at line feeds, want the prefix `data: ` with its space, one line for each event, and `[DONE]` at the end. `id:` is
 the number of the event in the run, for `Last-Event-ID`; they pass over it, and over comments.
 
 Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.html

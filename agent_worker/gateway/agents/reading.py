@@ -45,9 +45,7 @@ class Reader:
         extent: How far to read.
     """
 
-    def __init__(
-        self, run_id: UUID, audience: Audience, *, cursor: int = 0, extent: Extent = "rest"
-    ) -> None:
+    def __init__(self, run_id: UUID, audience: Audience, *, cursor: int = 0, extent: Extent = "rest") -> None:
         self.run_id = run_id
         self.cursor = cursor
         self.position = 0

@@ -120,9 +120,7 @@ class Streams:
                     await ear.pause()
 
     async def _follow(self, caller: Caller, reader: Reader) -> Following | None:
-        return await self._runs.follow(
-            caller, reader.run_id, after_seq=reader.position, cursor=reader.cursor
-        )
+        return await self._runs.follow(caller, reader.run_id, after_seq=reader.position, cursor=reader.cursor)
 
     async def _end(self, caller: Caller, reader: Reader) -> list[Told]:
         run = await self._runs.look(caller, reader.run_id)
