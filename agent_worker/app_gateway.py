@@ -372,7 +372,7 @@ async def _agents(db: Database, strangers: Database) -> AsyncIterator[tuple[APIR
     """Open stored agents to them, and follow what their runs say."""
     from agent_worker.db.access.statements import Statements
     from agent_worker.db.definitions import Definitions
-    from agent_worker.db.following import News
+    from agent_worker.db.following import Followers
     from agent_worker.db.runs import Runs
     from agent_worker.gateway.agents import routes
     from agent_worker.gateway.agents.catalogue import Catalogue
@@ -381,13 +381,13 @@ async def _agents(db: Database, strangers: Database) -> AsyncIterator[tuple[APIR
 
     runs = Runs(Statements(strangers))
     catalogue = Catalogue(Definitions(db, routes.KIND))
-    news = News(db.conninfo, poll_s=2.0)
-    streams = Streams(runs, news)
-    await news.start()
+    followers = Followers(db)
+    streams = Streams(runs, followers)
+    await followers.start()
     try:
         yield routes.router(catalogue, Running(runs, catalogue), streams), streams
     finally:
-        await news.stop()
+        await followers.stop()
 
 
 @contextlib.asynccontextmanager

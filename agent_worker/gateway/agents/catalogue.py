@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
-from uuid import UUID
 
 from agent_worker.db.definitions import Definitions
 from agent_worker.domain.definitions import DefinitionHead, StoredDefinition
 from agent_worker.domain.errors import GatewayError
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.gateway.agents.refusals import invalid, not_found, refusals
-from agent_worker.pipelines.definition.document import Definition
+from agent_worker.pipelines.library import Library
 from agent_worker.pipelines.problems import Report
 from agent_worker.pipelines.reading.wire import read_wire
 from agent_worker.pipelines.types.inputs import complete_inputs
-from agent_worker.pipelines.validation import load, validate
-
-MOST_READ = 128
-"""Definitions kept as they were read; one takes some ten to some hundred kilobytes."""
+from agent_worker.pipelines.validation import validate
 
 _REFERENCE = re.compile(r"[A-Za-z0-9-]{1,255}")
 _SHOWN_ERRORS = 3
@@ -35,8 +30,7 @@ class Catalogue:
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
-        self._read: OrderedDict[tuple[UUID, int], Definition] = OrderedDict()
-        self._reading = asyncio.Lock()
+        self._library = Library()
 
     async def find(
         self, reference: str, version: int | None = None, *, is_slug: bool = False
@@ -66,7 +60,8 @@ class Catalogue:
         Raises:
             GatewayError: 400, the input does not fit, or the agent is none that runs as a task.
         """
-        definition = await self._definition(agent)
+        with refusals():
+            definition = await self._library.read(agent, f"The agent {agent.slug}")
         if definition.settings.format != "worker":
             raise invalid(f"The agent {agent.slug} is interactive; only workers can be run.")
         with refusals():
@@ -113,19 +108,6 @@ class Catalogue:
         with refusals():
             pushed = await self._definitions.push(slug, content)
         return await self.find(slug, pushed.version)
-
-    async def _definition(self, agent: StoredDefinition) -> Definition:
-        key = agent.id, agent.version
-        async with self._reading:  # one at a time: a burst of starts of a new version reads it once
-            if key not in self._read:
-                with refusals():
-                    self._read[key] = await asyncio.to_thread(
-                        load, read_wire(agent.content), path=f"The agent {agent.slug}"
-                    )
-            self._read.move_to_end(key)
-            if len(self._read) > MOST_READ:
-                self._read.popitem(last=False)
-            return self._read[key]
 
     async def _valid_slug(self, content: JsonObject) -> str:
         report = await report_of(content)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import TypeVar
 
 import structlog
 from starlette.responses import Response
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from agent_worker.db.following import News
+from agent_worker.db.following import Followers
+from agent_worker.db.patience import patiently
 from agent_worker.db.runs import Runs
 from agent_worker.db.tasks import Following
 from agent_worker.domain.caller import Caller
@@ -31,24 +30,22 @@ HEARTBEAT_S = 15.0
 PATIENCE_S = 60.0
 """How long an outage of the database is ridden out in the middle of a stream."""
 
-Value = TypeVar("Value")
-
 
 class Streams:
     """Makes the streams of a gateway, and ends them when it stops.
 
     Args:
         runs: Where runs are read and stopped.
-        news: Tells when there is something to read.
+        followers: Tells when there is something to read.
         heartbeat_s: Longest silence.
         stall_s: Longest wait for a client to take what it was sent.
     """
 
     def __init__(
-        self, runs: Runs, news: News, *, heartbeat_s: float = HEARTBEAT_S, stall_s: float = STALL_S
+        self, runs: Runs, followers: Followers, *, heartbeat_s: float = HEARTBEAT_S, stall_s: float = STALL_S
     ) -> None:
         self._runs = runs
-        self._news = news
+        self._followers = followers
         self._heartbeat_s = heartbeat_s
         self._stall_s = stall_s
         self._stopping = asyncio.Event()
@@ -103,19 +100,20 @@ class Streams:
                 return told, page
 
     async def _pages(self, caller: Caller, reader: Reader) -> AsyncGenerator[bytes, None]:
-        with self._news.of(reader.run_id) as ear:
+        with self._followers.of(reader.run_id) as ear:
             while True:
-                page = await self._patiently(lambda: self._follow(caller, reader))
+                page = await patiently(lambda: self._follow(caller, reader), patience_s=PATIENCE_S)
                 if page is None:
                     return  # it was deleted
                 told = reader.read(page)
                 if page.is_all and page.status.is_final and not reader.is_over:
-                    told += await self._patiently(lambda: self._end(caller, reader))
+                    told += await patiently(lambda: self._end(caller, reader), patience_s=PATIENCE_S)
                 if told:
                     yield b"".join(frames(each.seq, each.events) for each in told)
                 if reader.is_over:
                     yield DONE
                     return
+                ear.seen = reader.position
                 if page.is_all:
                     await ear.pause()
 
@@ -131,15 +129,6 @@ class Streams:
     async def _abandon(self, caller: Caller, reader: Reader) -> None:
         logger.info("run.abandoned", task_id=str(reader.run_id))
         try:
-            await self._patiently(lambda: self._runs.cancel(caller, reader.run_id))
+            await patiently(lambda: self._runs.cancel(caller, reader.run_id), patience_s=PATIENCE_S)
         except DatabaseUnavailable:
             logger.warning("run.not_stopped", task_id=str(reader.run_id))
-
-    async def _patiently(self, call: Callable[[], Awaitable[Value]]) -> Value:
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(DatabaseUnavailable),
-            stop=stop_after_delay(PATIENCE_S),
-            wait=wait_random_exponential(multiplier=0.1, max=2.0),
-            reraise=True,
-        )
-        return await retrying(call)
