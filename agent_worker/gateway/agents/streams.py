@@ -7,7 +7,7 @@ listening connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 import structlog
 from starlette.responses import Response
