@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4, uuid5
 
+from agent_worker.db.continuing import Continuing
 from agent_worker.db.runs import Run, Runs
 from agent_worker.domain.caller import Caller
 from agent_worker.domain.definitions import StoredDefinition
@@ -12,6 +14,7 @@ from agent_worker.domain.errors import GatewayError
 from agent_worker.domain.events import error
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.task import TaskStatus
+from agent_worker.gateway.agents.bodies import ToolResult
 from agent_worker.gateway.agents.catalogue import Catalogue
 from agent_worker.gateway.agents.refusals import invalid, not_found, refusals
 
@@ -58,11 +61,13 @@ class Running:
 
     Args:
         runs: Rows, seen with the caller's rights.
+        continuing: Answers questions, with the caller's rights as well.
         catalogue: The agents.
     """
 
-    def __init__(self, runs: Runs, catalogue: Catalogue) -> None:
+    def __init__(self, runs: Runs, continuing: Continuing, catalogue: Catalogue) -> None:
         self._runs = runs
+        self._continuing = continuing
         self._catalogue = catalogue
 
     async def start(
@@ -102,6 +107,20 @@ class Running:
         if run.agent not in {agent.slug, str(agent.id)}:
             raise not_found("execution")
         return Execution(execution_id, agent, run)
+
+    async def go_on(self, caller: Caller, execution: Execution, results: Sequence[ToolResult]) -> int:
+        """Answer what a run waits for, and return the cursor behind which its next leg begins.
+
+        The same results again change nothing, and lead to the same leg.
+
+        Raises:
+            GatewayError: 400, the results fit no question; 403, it is somebody else's to answer; 404, the run is gone;
+                409, the question was withdrawn or is out of time.
+        """
+        given = [result.as_json() for result in results]
+        with refusals():
+            following = await self._continuing.answer(execution.id, given, caller=caller)
+        return following.after_seq
 
     async def cancel(self, caller: Caller, execution: Execution) -> TaskStatus:
         """Ask for a stop, and return the status now: `processing` until its worker has stopped it.

@@ -25,7 +25,7 @@ def rows(db: Database) -> Rows:
 @pytest.fixture
 async def gateway(database_url: str, db: Database) -> AsyncIterator[AgentsGateway]:
     async with agents_gateway(database_url, db) as opened:
-        await opened.push("echo", "tool", "approval", "wait", "fail", "talk")
+        await opened.push("echo", "tool", "approval", "wait", "talk")
         yield opened
 
 

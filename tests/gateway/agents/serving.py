@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ import httpx
 
 from agent_worker.db.access.statements import Statements
 from agent_worker.db.connection import Database
+from agent_worker.db.continuing import Continuing
 from agent_worker.db.definitions import Definitions
 from agent_worker.db.following import Followers
 from agent_worker.db.runs import Runs
@@ -55,18 +56,23 @@ class AgentsGateway:
 
 @contextlib.asynccontextmanager
 async def agents_gateway(
-    database_url: str, db: Database, *, heartbeat_s: float = 15.0, stall_s: float = 60.0
+    database_url: str,
+    db: Database,
+    *,
+    heartbeat_s: float = 15.0,
+    stall_s: float = 60.0,
+    runs_of: Callable[[Statements], Runs] = Runs,
 ) -> AsyncIterator[AgentsGateway]:
     """Serve `/api/agents` on a free port."""
     async with gateway_database(database_url) as strangers:
-        runs, definitions = Runs(Statements(strangers)), Definitions(db, KIND)
+        runs, definitions = runs_of(Statements(strangers)), Definitions(db, KIND)
         catalogue, followers = Catalogue(definitions), Followers(db)
         streams = Streams(runs, followers, heartbeat_s=heartbeat_s, stall_s=stall_s)
         app = create_app(
             GatewayOptions(),
             door=door(),
             metrics=Metrics(),
-            routers=(router(catalogue, Running(runs, catalogue), streams),),
+            routers=(router(catalogue, Running(runs, Continuing(strangers), catalogue), streams),),
         )
         server = GatewayServer(app, host="127.0.0.1", port=0)
         await followers.start()
