@@ -6,12 +6,13 @@ AgentWorkerError
 ├── DatabaseUnavailable       nobody answers, or the connection broke                 exit code 3
 ├── SchemaOutOfDate           tables older or newer than the code; names the command  exit code 3
 ├── ValueRefused              PostgreSQL does not take a value of one task
-├── TaskRefused, TaskNotFound, QuestionClosed, TaskFailed, WaitTimeout                  see client_errors
+├── TaskRefused, TaskNotFound, QuestionClosed, ResultsRefused, TaskFailed, WaitTimeout  see client_errors
 ├── GatewayError              a request is refused; `status`, `code`, `details`, `hint`
 ├── LeaseLost                 the task moved on: this worker's writes no longer count
 └── ProcessorError            an attempt failed: `code`, `retryable`
     ├── InvalidPayload        the request cannot be processed; names the JSON path
     ├── UnknownProcessor      no processor of that kind
+    ├── UnknownDefinition     no stored definition of that name; see definitions
     ├── UpstreamError         a model provider or tool refused or broke
     │   └── ProviderPaused    it is overloaded, so nobody asks it for a while
     ├── Postponed             the task goes on later, by its own wish
