@@ -19,6 +19,9 @@ export interface AgentDefinition {
   readonly references?: readonly { readonly name: string; readonly description: string; readonly content: string }[];
 }
 
+/** Parts of a definition that change; a slug stays as it is. */
+export type AgentParts = Partial<Omit<AgentDefinition, 'settings'>> & { readonly settings?: Partial<AgentSettings> };
+
 /** An agent, as lists show it. */
 export interface Agent {
   readonly id: string;
@@ -91,12 +94,9 @@ export class AgentsApi {
     return this.#connection.json({ method: 'POST', path: '/api/agents', body: definition }, 1);
   }
 
-  /** Keep a new version; the same content again makes none. */
-  update(
-    reference: string,
-    definition: Omit<AgentDefinition, 'settings'> & { readonly settings?: Partial<AgentSettings> },
-  ): Promise<AgentChanged> {
-    return this.#connection.json({ method: 'PATCH', path: pathOf(reference), body: definition }, 3);
+  /** Keep a new version: what is given in the place of what was there. The same content again makes none. */
+  update(reference: string, parts: AgentParts): Promise<AgentChanged> {
+    return this.#connection.json({ method: 'PATCH', path: pathOf(reference), body: parts }, 3);
   }
 
   /** Archive one; runs that have begun go on. */

@@ -2,6 +2,7 @@ export {
   type Agent,
   type AgentChanged,
   type AgentDefinition,
+  type AgentParts,
   type AgentSettings,
   AgentsApi,
   type ValidationProblem,
