@@ -119,8 +119,7 @@ class Running:
         """
         given = [result.as_json() for result in results]
         with refusals():
-            following = await self._continuing.answer(execution.id, given, caller=caller)
-        return following.after_seq
+            return await self._continuing.answer(execution.id, given, caller=caller)
 
     async def cancel(self, caller: Caller, execution: Execution) -> TaskStatus:
         """Ask for a stop, and return the status now: `processing` until its worker has stopped it.

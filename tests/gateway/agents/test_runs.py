@@ -48,7 +48,9 @@ async def test_the_secret_key_runs_agents_for_nobody(
     assert (await rows.task(UUID(heard.execution_id)))["user_id"] is None
 
 
-async def test_an_agent_is_found_by_its_id(ann: httpx.AsyncClient, gateway: AgentsGateway, worker: Worker) -> None:
+async def test_an_agent_is_found_by_its_id(
+    ann: httpx.AsyncClient, gateway: AgentsGateway, worker: Worker
+) -> None:
     found = await gateway.definitions.find("echo")
     assert found is not None
     async with started(ann, str(found.id), {"TOPIC": "x"}) as run:
@@ -63,7 +65,11 @@ async def test_a_failure_ends_the_stream_with_one_error(ann: httpx.AsyncClient, 
         heard = await run.rest()
     assert heard.is_done
     error = heard.one("error")
-    assert (error["code"], error["errorType"], error["retryable"]) == ("invalid_wait", "execution_error", False)
+    assert (error["code"], error["errorType"], error["retryable"]) == (
+        "invalid_wait",
+        "execution_error",
+        False,
+    )
     assert heard.types[-2:] == ["worker-result", "error"]
     shown = (await ann.get(f"/wait/executions/{heard.execution_id}")).json()
     assert shown["status"] == "failed"
