@@ -37,6 +37,23 @@ const textOf = (events: readonly StreamEvent[]) =>
 
 const performWebSearch = async (query: unknown) => [`All about ${query}.`];
 
+const search = performWebSearch;
+
+/** A route of a web framework, as the guide has it. */
+async function POST(request: Request) {
+  const { agentId, input } = await request.json();
+
+  const events = client.workers.execute(agentId, input, {
+    tools: {
+      'web-search': async (args) => await search(args.query),
+    },
+  });
+
+  return new Response(toSSEStream(events), {
+    headers: { 'Content-Type': 'text/event-stream' },
+  });
+}
+
 describe.skipIf(url === '' || secret === '')('workers', () => {
   beforeAll(async () => {
     for (const definition of Object.values(definitions)) await client.agents.create(definition);
@@ -198,21 +215,6 @@ describe.skipIf(url === '' || secret === '')('workers', () => {
     });
 
     it('are passed on to a browser (streaming to HTTP response)', async () => {
-      const search = performWebSearch;
-      async function POST(request: Request) {
-        const { agentId, input } = await request.json();
-
-        const events = client.workers.execute(agentId, input, {
-          tools: {
-            'web-search': async (args) => await search(args.query),
-          },
-        });
-
-        return new Response(toSSEStream(events), {
-          headers: { 'Content-Type': 'text/event-stream' },
-        });
-      }
-
       const body = JSON.stringify({ agentId: 'research', input: { TOPIC: 'tea' } });
       const response = await POST(new Request('http://localhost/', { method: 'POST', body }));
 
@@ -406,7 +408,10 @@ describe.skipIf(url === '' || secret === '')('workers', () => {
       return new Response(response.body.pipeThrough(cut), response);
     };
     const broken = new OctavusClient({ baseUrl: url, apiKey: secret, fetch: breaking });
-    const tools = { 'web-search': ({ query }: { query: string }) => performWebSearch(query), 'get-user-data': () => 'Ann' };
+    const tools = {
+      'web-search': ({ query }: { query: string }) => performWebSearch(query),
+      'get-user-data': () => 'Ann',
+    };
 
     const events = await all(broken.workers.execute('two-tools', { TOPIC: 'tea' }, { tools }));
 
