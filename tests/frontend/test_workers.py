@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent_worker.domain.json import JsonObject
-from agent_worker.testing.openai_server import Reply, ScriptedOpenAI, Slow, Status, Text, ToolCall
+from agent_worker.testing.openai_server import JsonText, Reply, ScriptedOpenAI, Slow, Status, Text, ToolCall
 from tests.browser import site
 from tests.browser.dev import Dev, free_port
 from tests.frontend.test_package import run
@@ -24,7 +24,7 @@ pytestmark = [
 
 
 def reply_to(request: JsonObject) -> Reply:
-    """Look up what is asked if there is a tool for it, and answer with what was found."""
+    """Look up what is asked if there is a tool for it, and answer with what was found, in the form that is wanted."""
     messages = request["messages"]
     assert isinstance(messages, Sequence)
     last = messages[-1]
@@ -36,6 +36,8 @@ def reply_to(request: JsonObject) -> Reply:
         return Status(400, message="scripted refusal")
     if "slowly" in text:
         return Slow(per_token_s=0.1, text="well " * 300)
+    if request.get("response_format"):
+        return JsonText({"title": text, "stars": 5})
     return ToolCall("web-search", {"query": text}) if request.get("tools") else Text(f"You asked: {text}")
 
 

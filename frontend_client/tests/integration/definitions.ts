@@ -142,5 +142,44 @@ steps:
 
 export const rest = definition('rest', WAIT);
 
+/** Answers with an object, and then writes down what was said. */
+export const review = definition(
+  'review',
+  `input:
+  TOPIC: {type: string}
+variables:
+  REVIEW: {type: Review}
+  TALK: {type: string}
+types:
+  Review:
+    title: {type: string}
+    stars: {type: integer}
+steps:
+  Open:
+    block: start-thread
+    thread: talk
+    model: openai/scripted
+    system: system
+  Ask:
+    block: add-message
+    thread: talk
+    role: user
+    prompt: ask
+    input: [TOPIC]
+  Review:
+    block: next-message
+    thread: talk
+    responseType: Review
+    output: REVIEW
+  Write down:
+    block: serialize-thread
+    thread: talk
+    description: Writing down
+    output: TALK
+output: TALK
+`,
+  TALK,
+);
+
 /** Waits for something that is no duration. */
 export const nonsense = definition('nonsense', WAIT);
