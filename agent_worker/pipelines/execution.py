@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 
 from agent_worker.domain.errors import ProcessorError
+from agent_worker.domain.images import ImageMaker
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.document import Definition
@@ -14,40 +15,15 @@ from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.definition.values import Value, resolve
 from agent_worker.pipelines.prompts.render import render
 from agent_worker.pipelines.quiet import Quiet
+from agent_worker.pipelines.sandbox import SandboxEngine
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream, Voice
 from agent_worker.pipelines.usage import Budget, Used
+from agent_worker.tools.mcp import McpServers
 from agent_worker.tools.registry import Tool, ToolRegistry
 
 MAX_DEPTH = 8
 """Workers that call workers."""
-
-
-class ImageMaker(Protocol):
-    """A provider of pictures."""
-
-    async def generate(
-        self,
-        model: str,
-        prompt: str,
-        *,
-        options: JsonObject,
-        references: tuple[str, ...],
-        idempotency_key: str,
-    ) -> str:
-        """Make a picture and return its address.
-
-        Args:
-            model: `provider/model`.
-            prompt: What it should show.
-            options: `{aspectRatio?, resolution?, size?}`.
-            references: Addresses of pictures to start from.
-            idempotency_key: The same each time the step is repeated.
-
-        Raises:
-            UpstreamError: The provider refused or broke.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +34,15 @@ class Surroundings:
         tools: Tools that the worker runs itself.
         library: Other definitions by slug, for `run-worker`.
         images: Makes pictures; None makes `generate-image` fail.
+        sandboxes: Runs skills and code of models; None refuses threads that have skills.
+        mcp: Servers of tools.
     """
 
     tools: ToolRegistry = field(default_factory=ToolRegistry)
     library: Mapping[str, Definition] = field(default_factory=dict)
     images: ImageMaker | None = None
+    sandboxes: SandboxEngine | None = None
+    mcp: McpServers = field(default_factory=lambda: McpServers({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +53,11 @@ class Execution:
         ctx: The task's.
         definition: The worker's.
         stream: The worker's.
-        budget: The whole run's.
+        budget: The part of the whole run's that belongs to what runs.
         quiet: The whole run's.
         around: What the embedding program provides.
         run_steps: Runs steps in order, changing the scope.
-        run_worker: Runs another worker inside this run and returns its output and what it used.
+        run_worker: Runs another worker inside this run and returns its output.
         prefix: Begins the names of this worker's checkpoints.
         depth: 0 for the outermost worker.
         tool_names: The worker's name of a tool → the caller's, where they differ.
@@ -90,7 +70,7 @@ class Execution:
     quiet: Quiet
     around: Surroundings
     run_steps: Callable[[Execution, Steps, Scope], Awaitable[None]]
-    run_worker: Callable[[Execution, JsonObject], Awaitable[tuple[JsonValue, Used]]]
+    run_worker: Callable[[Execution, JsonObject], Awaitable[JsonValue]]
     prefix: str = ""
     depth: int = 0
     tool_names: Mapping[str, str] = field(default_factory=dict)
@@ -110,22 +90,22 @@ class Step:
     """One execution of a block, over all its tries.
 
     Args:
-        execution: The run.
+        execution: The run; the step counts in a part of its budget.
         block: What runs.
         scope: The state before it; only read.
         place: Names this execution in the whole task.
     """
 
     def __init__(self, execution: Execution, block: AnyBlock, scope: Scope, place: str) -> None:
-        self.execution = execution
+        self.execution = replace(execution, budget=execution.budget.part())
         self.block = block
         self.scope = scope
         self.place = place
         self.voice = Voice(execution.stream, block, place)
         self.attempt = 1
         """The try that runs, from 1."""
-        self.used = Used()
-        """What its own calls of models used, in all tries."""
+        self.opened = AsyncExitStack()
+        """What is closed when the try has ended."""
 
     async def note(self, part: str, fn: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Run a part of the block once in the life of the task; what it used is counted, run or remembered.
@@ -143,9 +123,7 @@ class Step:
 
         noted = await self.execution.ctx.step(f"{part}:{self.place}", run)
         if not is_live:
-            used = Used.read(noted.get("used"))
-            self.execution.budget.restore(used)
-            self.used += used
+            self.execution.budget.restore(Used.read(noted.get("used")))
         return noted
 
     def idempotency_key(self, number: int | str) -> str:

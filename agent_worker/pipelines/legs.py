@@ -27,7 +27,7 @@ from agent_worker.domain import events as ev
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.records import TaskEvent
 from agent_worker.domain.task import TaskStatus
-from agent_worker.pipelines.names import block_step
+from agent_worker.pipelines.names import RUN_START, block_step
 
 Audience: TypeAlias = Literal["server", "browser"]
 
@@ -54,8 +54,6 @@ _ENDS = {
     "worker-start": ("worker-result", "workerId"),
 }
 _STARTS = {end: (start, key) for start, (end, key) in _ENDS.items()}
-_OPENED = "run:start"
-"""The step that says the outermost `worker-start`."""
 
 
 class _Ending(enum.Enum):
@@ -157,8 +155,8 @@ class Legs:
         self._ending = _Ending.SPEAKING
         if not is_cut:
             self._has_started = self._has_result = False
-        if _OPENED in keep and not self._has_result:
-            self._note("worker-start", {"workerId": self._execution_id, "step": _OPENED})
+        if RUN_START in keep and not self._has_result:
+            self._note("worker-start", {"workerId": self._execution_id, "step": RUN_START})
         for part in reversed([part for part in self._open.values() if part.step not in keep]):
             if part.kind == "worker-start":
                 continue  # it begins again under the same id
