@@ -135,7 +135,7 @@ class LangChainChat:
     async def _read(
         self, messages: AsyncGenerator[AIMessageChunk, None], request: ChatRequest
     ) -> AsyncGenerator[ChatChunk, None]:
-        model, input_tokens, output_tokens = self._model, 0, 0
+        model, usage = self._model, Usage()
         reason: FinishReason | None = None
         is_structured, is_refusal = request.json_schema is not None, False
         calls: dict[int, ToolCall] = {}
@@ -147,9 +147,7 @@ class LangChainChat:
                     _add_calls(calls, message)
                 if message.additional_kwargs.get("refusal"):
                     is_refusal = True
-                if message.usage_metadata is not None:
-                    input_tokens += message.usage_metadata["input_tokens"]
-                    output_tokens += message.usage_metadata["output_tokens"]
+                usage = _plus(usage, message)
                 reason = finish_reason(message.response_metadata) or reason
                 model = message.response_metadata.get("model_name", model)
         if reason is None:
@@ -158,7 +156,7 @@ class LangChainChat:
             reason = "stop"
         for _, call in sorted(calls.items()):
             yield call
-        yield Finished("content-filter" if is_refusal else reason, model, Usage(input_tokens, output_tokens))
+        yield Finished("content-filter" if is_refusal else reason, model, usage)
 
     def _make(self, temperature: float | None, max_tokens: int | None) -> BaseChatModel:
         """Set up LangChain's model; the options are its constructor's, the one place where all providers agree."""
@@ -243,6 +241,19 @@ def _structured_text(message: AIMessageChunk) -> str:
     """Return the JSON of a forced tool call, LangChain's way to structured output with some providers, or a refusal."""
     arguments = "".join(call["args"] or "" for call in message.tool_call_chunks)
     return arguments or message.additional_kwargs.get("refusal") or ""
+
+
+def _plus(usage: Usage, message: AIMessageChunk) -> Usage:
+    """Add what a piece says was used."""
+    more = message.usage_metadata
+    if more is None:
+        return usage
+    cached = more.get("input_token_details", {}).get("cache_read") or 0
+    return Usage(
+        usage.input_tokens + more["input_tokens"],
+        usage.output_tokens + more["output_tokens"],
+        usage.cached_tokens + cached,
+    )
 
 
 def _add_calls(calls: dict[int, ToolCall], message: AIMessageChunk) -> None:

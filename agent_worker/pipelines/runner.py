@@ -47,6 +47,7 @@ from agent_worker.pipelines.names import RUN_START, block_step
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
+from agent_worker.pipelines.toolbox.mcp import connect_eagerly
 from agent_worker.pipelines.types.inputs import complete_inputs
 from agent_worker.pipelines.usage import Budget, LimitExceeded, Price, Used
 from agent_worker.pipelines.validation import check_together
@@ -146,6 +147,7 @@ async def _run_worker(execution: Execution, inputs: JsonObject) -> JsonValue:
         if each.has_default
     }
     scope = Scope({**starting, **inputs})
+    connect_eagerly(execution)
     await execution.run_steps(execution, definition.steps, scope)
     return None if definition.output is None else scope.values.get(definition.output)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent_worker.domain.errors import InvalidPayload
+from agent_worker.pipelines.checks.available import check_available
 from agent_worker.pipelines.checks.blocks import check_blocks
 from agent_worker.pipelines.checks.calls import check_calls
 from agent_worker.pipelines.checks.order import check_order
@@ -68,11 +69,26 @@ def validate(source: Source, *, library: Mapping[str, Definition] | None = None)
         read_settings(source.settings, problems, fallback="worker")
         return Validation(problems.report(), None)
     definition = read_definition(source, Fields(root, (), problems))
-    for check in (check_types, check_prompts, check_order, check_blocks, check_usage):
+    for check in (check_types, check_prompts, check_order, check_blocks, check_usage, check_available):
         check(definition, problems)
     check_calls(definition, library or {}, problems)
     report = problems.report()
     return Validation(report, definition if report.valid else None)
+
+
+def validate_together(sources: Sequence[Source]) -> list[Validation]:
+    """Check each definition, and then its calls of those of the others that are valid by themselves."""
+    alone = [validate(source) for source in sources]
+    known = [each.definition for each in alone if each.definition is not None]
+    library = {each.settings.slug: each for each in known}
+
+    def calls_known(each: Validation) -> bool:
+        return each.definition is not None and not library.keys().isdisjoint(each.definition.workers)
+
+    return [
+        validate(source, library=library) if calls_known(each) else each
+        for source, each in zip(sources, alone, strict=True)
+    ]
 
 
 def load(source: Source, *, path: str = "$") -> Definition:

@@ -30,6 +30,9 @@ from agent_worker.domain.errors import InvalidPayload
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.domain.task import Task
+from agent_worker.llm.prices import has_prices, price
+from agent_worker.tools.mcp import McpServers
+from agent_worker.tools.mcp_config import McpServerConfig
 from agent_worker.tools.registry import Tool, ToolRegistry
 
 if TYPE_CHECKING:
@@ -50,6 +53,16 @@ class PipelineSettings(BaseSettings):
     tool_urls: dict[str, str] = Field(
         default={},
         description="HTTP endpoints that run as tools, as a JSON object of name and http(s) address.",
+    )
+    mcp_servers: dict[str, McpServerConfig] = Field(
+        default={},
+        description='MCP servers, as a JSON object of name and {"url", "headers"} or {"command", "args", "env"}.',
+    )
+    mcp_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="Seconds one call of an MCP server's tool may take, connecting included.",
     )
     timeout_s: int = Field(
         default=3600,
@@ -83,6 +96,7 @@ class Pipeline:
     def __init__(self, settings: PipelineSettings) -> None:
         self.timeout_s = settings.timeout_s
         self.tools = ToolRegistry(tuple(_tools(settings)))
+        self.mcp = McpServers(settings.mcp_servers, timeout_s=settings.mcp_timeout_s)
 
     async def process(self, task: Task, ctx: TaskContext) -> JsonObject:
         """Read the definition and run it, or go on with it.
@@ -113,13 +127,18 @@ class Pipeline:
             given or {},
             task=task,
             ctx=ctx,
-            around=Surroundings(self.tools, loaded.workers),
+            around=Surroundings(self.tools, loaded.workers, ctx.images, mcp=self.mcp),
+            price=price if has_prices() else None,
             pins=loaded.pins,
         )
         response: dict[str, JsonValue] = {"usage": result.used.as_json()}
         if definition.output is not None:
             response["output"] = result.output
         return response
+
+    async def close(self) -> None:
+        """Leave the MCP servers."""
+        await self.mcp.close()
 
     @cached_property
     def _library(self) -> Library:

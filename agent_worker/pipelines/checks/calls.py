@@ -6,25 +6,41 @@ from collections.abc import Mapping
 
 from agent_worker.pipelines.definition.blocks import RunWorker
 from agent_worker.pipelines.definition.document import Definition
+from agent_worker.pipelines.definition.threads import ThreadConfig
 from agent_worker.pipelines.definition.values import Constant, Value
 from agent_worker.pipelines.problems import Path, Problems, quoted
 from agent_worker.pipelines.types.inputs import check_value
 
+_LONGEST_TOOL = 64
+"""As providers take it."""
+
 
 def check_calls(definition: Definition, library: Mapping[str, Definition], problems: Problems) -> None:
     """Check every call of a worker that the library holds, by a step or by a model; others are left to the run."""
+    for path, config in definition.threads():
+        _check_names(path, config, problems)
     for slug, entry in definition.workers.items():
         if (worker := library.get(slug)) is None:
             continue
-        path: Path = ("workers", slug)
+        declared: Path = ("workers", slug)
         if not worker.steps:
-            problems.error(path, f"{quoted(slug)} is interactive; only workers can be called")
+            problems.error(declared, f"{quoted(slug)} is interactive; only workers can be called")
         for name in entry.tools:
             if name not in worker.tools:
-                problems.unknown((*path, "tools", name), f"tool of {slug}", name, worker.tools.keys())
+                problems.unknown((*declared, "tools", name), f"tool of {slug}", name, worker.tools.keys())
     for block in definition.blocks():
         if isinstance(block, RunWorker) and (worker := library.get(block.worker)) is not None:
             _check_inputs(block, worker, problems)
+
+
+def _check_names(path: Path, config: ThreadConfig, problems: Problems) -> None:
+    """Report workers that cannot be tools of the thread under the name of their slug."""
+    for slug in config.workers:
+        if slug in config.tools:
+            problems.error((*path, "workers"), f"the thread has a tool that is called {quoted(slug)} as well")
+        elif len(slug) > _LONGEST_TOOL:
+            message = f"as a tool, a worker has at most {_LONGEST_TOOL} characters in its slug; {quoted(slug)} has more"
+            problems.error((*path, "workers"), message)
 
 
 def _check_inputs(block: RunWorker, worker: Definition, problems: Problems) -> None:

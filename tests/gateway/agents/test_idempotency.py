@@ -96,7 +96,7 @@ async def test_a_row_that_somebody_else_put_in_its_place_is_not_shown(
 
 
 async def test_keys_are_bounded(ann: httpx.AsyncClient) -> None:
-    for key in ("", " ", "x" * 256):
+    for key in ("", "x" * 256):
         reply = await ann.post(
             "/echo/execute", json={"type": "start", "input": {"TOPIC": "x"}}, headers={"Idempotency-Key": key}
         )
