@@ -166,16 +166,21 @@ class Library:
         self, ctx: TaskContext, reference: str, version: int | None, *, path: str
     ) -> tuple[Definition, Pin]:
         stored = await ctx.definition(reference, version)
-        return await self._read(stored, path), Pin(stored.id, stored.version)
+        return await self.read(stored, path), Pin(stored.id, stored.version)
 
     async def _get(self, ctx: TaskContext, pin: Pin, path: str) -> Definition:
         """Return a version, without asking for it when it has been read before."""
         kept = self._recall(pin)
         if kept is not None:
             return kept
-        return await self._read(await ctx.definition(str(pin.id), pin.version), path)
+        return await self.read(await ctx.definition(str(pin.id), pin.version), path)
 
-    async def _read(self, stored: StoredDefinition, path: str) -> Definition:
+    async def read(self, stored: StoredDefinition, path: str) -> Definition:
+        """Return what a stored definition says.
+
+        Raises:
+            InvalidPayload: It is not valid, for it was stored by other means; names `path`.
+        """
         pin = Pin(stored.id, stored.version)
         async with self._turn:
             kept = self._recall(pin)

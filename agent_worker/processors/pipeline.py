@@ -127,7 +127,7 @@ class Pipeline:
             given or {},
             task=task,
             ctx=ctx,
-            around=Surroundings(self.tools, loaded.workers, ctx.images, self.mcp),
+            around=Surroundings(self.tools, loaded.workers, ctx.images, mcp=self.mcp),
             price=price if has_prices() else None,
             pins=loaded.pins,
         )
