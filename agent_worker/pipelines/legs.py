@@ -109,7 +109,9 @@ class Legs:
         self._ending = _Ending.SPEAKING
         self._has_started = False
         self._open: dict[tuple[str, str], _Part] = {}
-        self._ended: dict[tuple[str, str], JsonValue] = {}  # in this leg: the step that said so, which may do it again
+        self._ended: dict[
+            tuple[str, str], JsonValue
+        ] = {}  # in this leg: the step that said so, which may do it again
 
     @property
     def is_over(self) -> bool:

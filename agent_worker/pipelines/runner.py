@@ -43,11 +43,12 @@ from agent_worker.pipelines.execution import Execution, Step, Surroundings
 from agent_worker.pipelines.interruptions import PAUSES
 from agent_worker.pipelines.kept import Kept
 from agent_worker.pipelines.library import NO_PINS, Pins
-from agent_worker.pipelines.names import RUN_START, block_step
+from agent_worker.pipelines.names import MAIN_THREAD, RUN_START, block_step
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
 from agent_worker.pipelines.toolbox.mcp import connect_eagerly
+from agent_worker.pipelines.triggers import last_answer
 from agent_worker.pipelines.types.inputs import complete_inputs
 from agent_worker.pipelines.usage import Budget, LimitExceeded, Price, Used
 from agent_worker.pipelines.validation import check_together
@@ -60,7 +61,7 @@ class Result:
     """What a run came to.
 
     Attributes:
-        output: The value of the definition's `output`; None also when it has none.
+        output: The value of the definition's `output`; None also when it has none. Of an agent, its last answer.
         used: By models, in all.
     """
 
@@ -149,6 +150,8 @@ async def _run_worker(execution: Execution, inputs: JsonObject) -> JsonValue:
     scope = Scope({**starting, **inputs})
     connect_eagerly(execution)
     await execution.run_steps(execution, definition.steps, scope)
+    if definition.settings.format == "interactive":
+        return last_answer(scope.threads.get(MAIN_THREAD))
     return None if definition.output is None else scope.values.get(definition.output)
 
 
