@@ -27,9 +27,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from agent_worker.domain.errors import LeaseLost, Postponed, ProcessorError, ProviderPaused
 from agent_worker.domain.json import JsonObject, JsonValue
@@ -239,14 +239,21 @@ async def _bracketed(step: Step) -> Effect:
         effect = await run_with_policies(step)
     except (Parked, LeaseLost, Postponed, ProviderPaused):
         raise  # it goes on in another attempt, or elsewhere
-    except BaseException:
-        await end()
+    except BaseException as error:
+        await end(error=error)
         raise
-    await step.voice.end()
-    return replace(effect, used=effect.used + step.used)
+    effect = replace(effect, used=effect.used + step.used)
+    await step.voice.end(used=effect.used)
+    return effect
 
 
-async def _start_kept(step: Step) -> Callable[[], Awaitable[None]]:
+class _End(Protocol):
+    """Says that a block has failed."""
+
+    async def __call__(self, *, error: BaseException) -> None: ...
+
+
+async def _start_kept(step: Step) -> _End:
     """Say that a block begins whose parts have checkpoints; return what says that it has failed.
 
     The start is kept as those parts are. So a failure's end is kept as well, and the block begins anew when it is tried
@@ -260,11 +267,11 @@ async def _start_kept(step: Step) -> Callable[[], Awaitable[None]]:
         await step.voice.start()
         return {}
 
-    async def end() -> JsonObject:
-        await step.voice.end()
-        return {}
+    async def fail(*, error: BaseException) -> None:
+        async def end() -> JsonObject:
+            await step.voice.end(error=error)
+            return {}
 
-    async def fail() -> None:
         await ctx.step(f"end-{times}:{step.place}", end)
         await ctx.checkpoint.put(ended, times + 1)
 

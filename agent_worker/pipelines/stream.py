@@ -7,6 +7,8 @@
 - Optional fields are left out, never null.
 - Display modes: `hidden` says nothing at all; `name`, `description` and `title` show that a block runs and, of a tool,
   what it is called; only `stream` shows text and reasoning. For tools, `title` hides arguments and results.
+- `block-end` has two more fields of ours: `usage {inputTokens, outputTokens, totalTokens}` of a block that called models,
+  and `error`, the message of one that failed.
 - `step-retry {blockId, attempt, errorType, message, delayS}` and `step-failed {blockId, errorType, message, code}` are
   ours; clients of the protocol pass over types that they do not know.
 """
@@ -32,6 +34,7 @@ from agent_worker.pipelines.definition.blocks import (
     SerializeThread,
     StartThread,
 )
+from agent_worker.pipelines.usage import Used
 
 _TEXT_INTERVAL_S = 0.05
 _TEXT_SIZE = 1024
@@ -129,9 +132,23 @@ class Voice:
             },
         )
 
-    async def end(self) -> None:
-        """Say that it has ended."""
-        await self.say("block-end", {"blockId": self._place})
+    async def end(self, *, used: Used | None = None, error: BaseException | None = None) -> None:
+        """Say that it has ended.
+
+        Args:
+            used: By models, in all of its tries and whatever is inside it.
+            error: Why it failed. Anything but an error of a processor is the attempt's end, and has no reason here.
+        """
+        fields: dict[str, JsonValue] = {"blockId": self._place}
+        if used is not None and used.calls:
+            fields["usage"] = {
+                "inputTokens": used.input_tokens,
+                "outputTokens": used.output_tokens,
+                "totalTokens": used.tokens,
+            }
+        if error is not None:
+            fields["error"] = str(error) if isinstance(error, ProcessorError) else "It was stopped."
+        await self.say("block-end", fields)
 
     async def say(self, kind: str, fields: JsonObject) -> None:
         """Say anything else, unless the block is hidden."""
