@@ -102,7 +102,7 @@ async def run_pipeline(
         await _start(execution, inputs)
         async with AsyncExitStack() as limits:
             await _limit_time(execution, limits)
-            output, _ = await _run_worker(execution, inputs)
+            output = await _run_worker(execution, inputs)
     except Parked as parked:
         if parked.question.call is not Call.CLIENT:  # ask_client has closed the leg itself
             await stream.end_leg("client-tool-calls")
@@ -113,6 +113,7 @@ async def run_pipeline(
         raise
     await stream.end_worker(output=output)
     await stream.end_leg("stop")
+    await stream.tell_usage(execution.budget.used)
     return Result(output, execution.budget.used)
 
 
@@ -129,7 +130,7 @@ async def run_steps(execution: Execution, steps: Steps, scope: Scope) -> None:
         index = index + 1 if goto is None else positions[goto]
 
 
-async def _run_worker(execution: Execution, inputs: JsonObject) -> tuple[JsonValue, Used]:
+async def _run_worker(execution: Execution, inputs: JsonObject) -> JsonValue:
     definition = execution.definition
     starting = {
         name: each.default
@@ -139,8 +140,7 @@ async def _run_worker(execution: Execution, inputs: JsonObject) -> tuple[JsonVal
     }
     scope = Scope({**starting, **inputs})
     await execution.run_steps(execution, definition.steps, scope)
-    output = None if definition.output is None else scope.values.get(definition.output)
-    return output, scope.used
+    return None if definition.output is None else scope.values.get(definition.output)
 
 
 async def _start(execution: Execution, inputs: JsonObject) -> None:
@@ -242,7 +242,7 @@ async def _bracketed(step: Step) -> Effect:
     except BaseException as error:
         await end(error=error)
         raise
-    effect = replace(effect, used=effect.used + step.used)
+    effect = replace(effect, used=step.execution.budget.used)
     await step.voice.end(used=effect.used)
     return effect
 
