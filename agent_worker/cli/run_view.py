@@ -189,7 +189,7 @@ def tail(lines: list[Text], height: int) -> list[Text]:
     return [*lines[:1], Text("  …", style="dim"), *lines[len(lines) - max(height - 2, 1) :]]
 
 
-def result_lines(output: JsonValue) -> str:
+def result_text(output: JsonValue) -> str:
     """Return what a run came to, as it is printed: text as it is, anything else as JSON."""
     if isinstance(output, str):
         return _clean(output)
