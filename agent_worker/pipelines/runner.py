@@ -41,6 +41,7 @@ from agent_worker.pipelines.blocks import is_computed, is_long
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.execution import Execution, Step, Surroundings
+from agent_worker.pipelines.library import NO_PINS, START, Pins
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
@@ -71,6 +72,7 @@ async def run_pipeline(
     ctx: TaskContext,
     around: Surroundings,
     price: Price | None = None,
+    pins: Pins = NO_PINS,
 ) -> Result:
     """Run a worker, or go on with it.
 
@@ -81,6 +83,7 @@ async def run_pipeline(
         ctx: The attempt's.
         around: Tools, other workers, providers.
         price: What calls of models cost; needed for `maxCost`.
+        pins: Which stored definitions it uses; kept for its further attempts.
 
     Raises:
         InvalidPayload: The inputs do not fit.
@@ -99,7 +102,7 @@ async def run_pipeline(
     )
     inputs = complete_inputs(definition.inputs, given, definition.types, path="$.input")
     try:
-        await _start(execution, inputs)
+        await _start(execution, inputs, pins)
         async with AsyncExitStack() as limits:
             await _limit_time(execution, limits)
             output = await _run_worker(execution, inputs)
@@ -143,8 +146,8 @@ async def _run_worker(execution: Execution, inputs: JsonObject) -> JsonValue:
     return None if definition.output is None else scope.values.get(definition.output)
 
 
-async def _start(execution: Execution, inputs: JsonObject) -> None:
-    """Open the leg; the first one's start is kept, so that whoever reads the whole stream sees it first."""
+async def _start(execution: Execution, inputs: JsonObject, pins: Pins) -> None:
+    """Open the leg; the first one's start is kept, so that whoever reads the whole stream sees it first, and so are the pins."""
     opened = False
 
     async def open_stream() -> JsonObject:
@@ -153,9 +156,9 @@ async def _start(execution: Execution, inputs: JsonObject) -> None:
         await execution.stream.start_leg()
         settings = execution.definition.settings
         await execution.stream.start_worker(settings.slug, description=settings.description, inputs=inputs)
-        return {}
+        return pins.as_json()
 
-    await execution.ctx.step("run:start", open_stream)
+    await execution.ctx.step(START, open_stream)
     if not opened:
         await execution.stream.start_leg()
 
