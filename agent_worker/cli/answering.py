@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from agent_worker.cli.keyboard import Keyboard
-from agent_worker.cli.screen import one_line
+from agent_worker.cli.screen import one_line, plain_text
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.records import Question
 
 _YES, _NO = {"y", "yes", "true"}, {"n", "no", "false"}
 _INDENT = "  "
+_LEFT = (0, 0, 0, 2)
+_BLANK_LINES = re.compile(r"\n\s*\n")
+APPROVED = "approved"
 
 Read: TypeAlias = Callable[[str], JsonValue]
 """Turns what was typed into a value; raises ValueError with what to type instead."""
@@ -51,9 +56,8 @@ class Desk:
         if question.type == "client_tool":
             return {"toolResults": [await self._result(call) for call in tool_calls(question)]}
         self._screen.print()
-        self._say(question.title, "bold")
-        for line in question.description.splitlines():
-            self._say(line, "")
+        asked = _BLANK_LINES.sub("\n\n", plain_text(question.description or question.title).strip())
+        self._screen.print(Padding(Text(asked), _LEFT))
         self._screen.print()
         return await self._form(question.form)
 
@@ -61,7 +65,10 @@ class Desk:
         properties, required = form.get("properties"), form.get("required")
         needed = set(required) if isinstance(required, list) else set()
         answer: dict[str, JsonValue] = {}
-        for name, schema in properties.items() if isinstance(properties, Mapping) else ():
+        fields = properties if isinstance(properties, Mapping) else {}
+        # The database keeps no order; what decides comes first.
+        for name in sorted(fields, key=lambda each: (each != APPROVED, each not in needed, each)):
+            schema = fields[name]
             facts = schema if isinstance(schema, Mapping) else {}
             await self._field(name, facts, answer, is_needed=name in needed)
         return answer
@@ -74,7 +81,7 @@ class Desk:
         facts += [hint] if hint else []
         facts += [] if is_needed else ["enter leaves it out"]
         while True:
-            typed = await self._prompt("approve" if name == "approved" else name, " · ".join(facts))
+            typed = await self._prompt("approve" if name == APPROVED else name, " · ".join(facts))
             if not typed and not is_needed:
                 return
             try:

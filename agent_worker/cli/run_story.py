@@ -20,6 +20,9 @@ from agent_worker.domain.records import TaskEvent, TaskResult
 from agent_worker.domain.task import TaskStatus
 from agent_worker.pipelines.tree import Remark, RunTree, Taken
 
+_FEW_LINES = 2
+"""Of each text, where several steps run at once and not all of it fits."""
+
 
 class Teller(Protocol):
     """Tells a run to somebody."""
@@ -105,8 +108,9 @@ class Story:
     def pause(self) -> None:
         """Print what is known, so that it stands above the question."""
         self._stop()
-        self._view.now = datetime.now(UTC)
+        self._view.is_asking = True
         self._print(self._tree.entries, for_good=False)
+        self._view.is_asking = False
 
     def resume(self) -> None:
         """Go on; the next tick shows what runs."""
@@ -127,23 +131,21 @@ class Story:
     def _begin(self) -> None:
         self._has_begun = True
         head = Text.assemble((one_line(self._tree.slug), "bold"), ("  " + str(self._task_id)[:8], "dim"))
-        if self._tree.description:
-            head.append("  " + one_line(self._tree.description), style="dim")
-        head.truncate(self._view.width, overflow="ellipsis")
         self._screen.print(head)
+        if self._tree.description:
+            self._screen.print(Text(one_line(self._tree.description), style="dim"))
         self._screen.print()
 
     def _now(self) -> list[Text]:
-        view = View(
-            self._screen, datetime.now(UTC), is_live=True, shown=self._view.shown, ended=self._view.ended
-        )
-        lines = [
-            line
-            for entry in self._tree.entries
-            if _key(entry) not in self._told
-            for line in view.lines(entry)
-        ]
-        return tail(lines, max(self._screen.height - 1, 3))
+        """Return what runs now: all of it if there is room, else the ends of its texts."""
+        height = max(self._screen.height - 1, 3)
+        view = View(self._screen, datetime.now(UTC), is_live=True, shown=self._view.shown)
+        rest = [entry for entry in self._tree.entries if _key(entry) not in self._told]
+        lines = [line for entry in rest for line in view.lines(entry)]
+        if len(lines) <= height:
+            return lines
+        view.most_text = _FEW_LINES
+        return tail([line for entry in rest for line in view.lines(entry)], height)
 
     def _print(self, entries: Iterable[Taken | Remark], *, for_good: bool) -> None:
         for entry in entries:
@@ -178,7 +180,7 @@ def story_screen() -> Console:
 
 
 def _key(entry: Taken | Remark) -> str:
-    return entry.id if isinstance(entry, Taken) else f"remark {entry.seq}"
+    return entry.id if isinstance(entry, Taken) else f"remark {entry.id}"
 
 
 def _ending(result: TaskResult, now: datetime) -> Text:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.text import Text
 
-from agent_worker.cli.screen import STATES, one_line
+from agent_worker.cli.screen import STATES, one_line, plain_text
 from agent_worker.cli.timeline import precise
 from agent_worker.domain.json import JsonValue
 from agent_worker.domain.task import TaskStatus
@@ -44,14 +44,18 @@ class View:
         screen: Where they are shown; only its width is used.
         now: Ends the spans of what still runs.
         ended: How the run ended; None while it has not.
-        is_live: Leave out the rounds of loops that are over, except the last ones.
+        is_asking: Leave out texts and calls that are not over, for a question follows.
+        is_live: Show how long things take that still run, and leave out the rounds of loops that are over.
+        most_text: Last lines of each text to show; None shows all.
         shown: What is printed for good; a step that was printed while it ran is closed after its parts.
     """
 
     screen: Console
     now: datetime
     ended: TaskStatus | None = None
+    is_asking: bool = False
     is_live: bool = False
+    most_text: int | None = None
     shown: set[Key] = field(default_factory=set)
 
     @property
@@ -66,7 +70,11 @@ class View:
     def blocks(self, entry: Taken | Remark, depth: int = 0) -> Iterator[Block]:
         """Yield what is not printed yet of an entry, in the order in which it is read."""
         made = self._step(entry, depth) if isinstance(entry, Taken) else self._remark(entry, depth)
-        return (block for block in made if block.key not in self.shown)
+        return (block for block in made if block.key not in self.shown and not self._is_put_off(block.key))
+
+    def _is_put_off(self, key: Key) -> bool:
+        kind, _, is_final = key
+        return self.is_asking and kind in {"said", "call"} and not is_final
 
     def _step(self, step: Taken, depth: int) -> Iterator[Block]:
         is_final = step.ended_at is not None or self.ended is not None
@@ -85,7 +93,11 @@ class View:
                 case Taken():
                     pass
         yield from self._inside(step, depth + 1)
-        if step.error is not None and not any(inner.error == step.error for inner in step.steps):
+        if (
+            step.error is not None
+            and step.state == "failed"
+            and not any(inner.error == step.error for inner in step.steps)
+        ):
             error = Text(one_line(step.error), style="red")
             yield Block(("error", step.id, is_final), self._wrapped(error, depth + 1))
         if was_open:
@@ -94,25 +106,22 @@ class View:
     def _inside(self, step: Taken, depth: int) -> Iterator[Block]:
         """Yield the steps inside a step; of a loop with many rounds only some."""
         steps = step.steps
-        rounds = list(dict.fromkeys(inner.rounds for inner in steps))
-        kept = set(rounds) if len(rounds) <= _MOST_ROUNDS else self._telling(steps, rounds)
-        if self.is_live:
-            kept = self._telling(steps, rounds)
-        skipped = 0
+        rounds = dict.fromkeys(inner.rounds for inner in steps)
+        kept = self._kept(steps, list(rounds))
+        if hidden := len(rounds) - len(kept):
+            text = f"{hidden} round{'' if hidden == 1 else 's'} completed"
+            line = self._line(Text(text, style="dim"), Text(), depth)
+            yield Block(("rounds", step.id, step.ended_at is not None), [line])
         for inner in steps:
             if inner.rounds in kept:
                 yield from self.blocks(inner, depth)
-            else:
-                skipped += 1
-        if skipped:
-            text = f"{len(rounds) - len(kept)} more rounds are completed"
-            yield Block(("rounds", step.id, True), [self._line(Text(text, style="dim"), Text(), depth)])
 
-    def _telling(self, steps: list[Taken], rounds: list[tuple[int, ...]]) -> set[tuple[int, ...]]:
-        """Return the rounds to show: the last ones, and all in which something runs, waits or failed."""
-        return set(rounds[-_FEW_ROUNDS:]) | {
-            inner.rounds for inner in steps if inner.state != "completed" or not inner.rounds
-        }
+    def _kept(self, steps: list[Taken], rounds: list[tuple[int, ...]]) -> set[tuple[int, ...]]:
+        """Return the rounds to show: all where they are few, else those that tell something, and the last ones."""
+        if not self.is_live and len(rounds) <= _MOST_ROUNDS:
+            return set(rounds)
+        telling = {inner.rounds for inner in steps if inner.state != "completed" or not inner.rounds}
+        return telling | set(() if self.is_live else rounds[-_FEW_ROUNDS:])
 
     def _head(self, step: Taken, depth: int) -> Text:
         shape, colour = STATES[self._state(step)]
@@ -125,8 +134,8 @@ class View:
         left.append(one_line(step.name))
         if step.detail:
             left.append(f"  {one_line(step.detail)}", style="dim")
-        seconds = ((step.ended_at or self.now) - step.began_at).total_seconds()
-        took = precise(seconds)
+        ended_at = step.ended_at or (self.now if self.is_live or self.ended else None)
+        took = "" if ended_at is None else precise((ended_at - step.began_at).total_seconds())
         if self.width < _NARROW:
             return self._line(left, Text(took, style="dim"), depth)
         tokens = "" if step.tokens is None else f"{step.tokens:,} tokens"
@@ -138,7 +147,7 @@ class View:
         return TaskStatus(step.state)
 
     def _said(self, said: Said, depth: int) -> Iterator[Block]:
-        text = _clean(said.text).strip("\n")
+        text = plain_text(said.text).strip("\n")
         if not text:
             return
         is_final = not said.is_open or self.ended is not None
@@ -148,7 +157,10 @@ class View:
             return
         if said.type is not None and not said.is_open:
             text = _indented(text)
-        yield Block(("said", said.id, is_final), self._wrapped(Text(text), depth))
+        lines = self._wrapped(Text(text), depth)
+        yield Block(
+            ("said", said.id, is_final), lines if self.most_text is None else lines[-self.most_text :]
+        )
 
     def _called(self, call: Called, depth: int) -> Iterator[Block]:
         is_final = call.ended_at is not None or self.ended is not None
@@ -163,7 +175,7 @@ class View:
 
     def _remark(self, remark: Remark, depth: int) -> Iterator[Block]:
         text = Text(f"↻ {one_line(remark.text)}", style="yellow")
-        yield Block(("remark", str(remark.seq), True), self._wrapped(text, depth))
+        yield Block(("remark", remark.id, True), self._wrapped(text, depth))
 
     def _line(self, left: Text, right: Text, depth: int) -> Text:
         """Put two texts at the ends of one line; the left one is cut where they meet."""
@@ -192,7 +204,7 @@ def tail(lines: list[Text], height: int) -> list[Text]:
 def result_text(output: JsonValue) -> str:
     """Return what a run came to, as it is printed: text as it is, anything else as JSON."""
     if isinstance(output, str):
-        return _clean(output)
+        return plain_text(output)
     return json.dumps(output, ensure_ascii=False, indent=2)
 
 
@@ -226,8 +238,3 @@ def _indented(text: str) -> str:
         return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
     except ValueError:
         return text
-
-
-def _clean(text: str) -> str:
-    """Return text that cannot steer a terminal."""
-    return "".join(char for char in text if char in "\n\t" or char.isprintable())

@@ -39,6 +39,9 @@ from agent_worker.pipelines.definition.blocks import (
 )
 from agent_worker.pipelines.usage import Used
 
+STOPPED = "It was stopped."
+"""The error of a block that was cut short by a cancellation or a limit of time around it."""
+
 _TEXT_INTERVAL_S = 0.05
 _TEXT_SIZE = 1024
 
@@ -142,7 +145,7 @@ class Voice:
 
         Args:
             used: By models, in all of its tries and whatever is inside it.
-            error: Why it failed. Anything but an error of a processor is the attempt's end, and has no reason here.
+            error: Why it failed; anything but a processor's error means that the attempt was stopped.
         """
         fields: dict[str, JsonValue] = {"blockId": self._place}
         if used is not None and used.calls:
@@ -152,7 +155,7 @@ class Voice:
                 "totalTokens": used.tokens,
             }
         if error is not None:
-            fields["error"] = str(error) if isinstance(error, ProcessorError) else "It was stopped."
+            fields["error"] = str(error) if isinstance(error, ProcessorError) else STOPPED
         await self.say("block-end", fields)
 
     async def say(self, kind: str, fields: JsonObject) -> None:

@@ -19,8 +19,9 @@ from typing import ClassVar, Literal, TypeAlias
 from agent_worker.domain.events import ATTEMPT_FAILED, ATTEMPT_START, ERROR, FINISH
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.records import TaskEvent
+from agent_worker.pipelines.stream import STOPPED
 
-StepState: TypeAlias = Literal["processing", "waiting", "completed", "failed"]
+StepState: TypeAlias = Literal["processing", "waiting", "completed", "failed", "cancelled"]
 
 _ROUNDS = re.compile(r"@(\d+(?:\.\d+)*)$")
 _RESUMED: Mapping[str, str] = MappingProxyType(
@@ -57,8 +58,9 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What the run says of itself, between steps or inside one."""
+    """What the run says of itself, between steps or inside one; said again by another attempt, it has the same id."""
 
+    id: str
     seq: int
     text: str
 
@@ -100,7 +102,7 @@ class Taken:
     def state(self) -> StepState:
         """How it stands."""
         if self.error is not None:
-            return "failed"
+            return "cancelled" if self.error == STOPPED else "failed"
         if self.ended_at is not None:
             return "completed"
         return "waiting" if self.is_waiting else "processing"
@@ -165,7 +167,8 @@ class RunTree:
         self._seen = []
         self._forget()
         if (why := _RESUMED.get(str(start.data.get("resume")))) is not None:
-            self._remarks.append(Remark(start.seq, f"attempt {start.data.get('attempt')} begins: {why}"))
+            text = f"attempt {start.data.get('attempt')} begins: {why}"
+            self._remarks.append(Remark(str(start.seq), start.seq, text))
         self.entries = list(self._remarks)
         for event in before:
             self.feed(event)
@@ -180,7 +183,7 @@ class RunTree:
         self._workers: dict[str, Taken | None] = {}
 
     def _remark(self, event: TaskEvent, text: str) -> None:
-        remark = Remark(event.seq, text)
+        remark = Remark(str(event.seq), event.seq, text)
         self._remarks.append(remark)
         self._put(remark, None)
 
@@ -194,8 +197,8 @@ class RunTree:
 
     def _retry_step(self, event: TaskEvent) -> None:
         if (step := self._steps.get(str(event.data.get("blockId")))) is not None:
-            text = f"failed: {event.data.get('message')} · again in {event.data.get('delayS')} s"
-            step.parts.append(Remark(event.seq, text))
+            text = f"failed: {event.data.get('message')} · again in {_seconds(event.data.get('delayS'))}"
+            step.parts.append(Remark(f"{step.id}:{event.data.get('attempt')}", event.seq, text))
 
     def _park(self, event: TaskEvent) -> None:
         for step in self._around(event):
@@ -290,7 +293,9 @@ class RunTree:
         call = self._calls.get(call_id)
         if call is None:
             name = str(data.get("toolName", "tool"))
-            call = self._calls[call_id] = Called(call_id, name, _text(data.get("title")), event.created_at)
+            call = self._calls[call_id] = Called(
+                call_id, name, _text(data.get("title")), self._first.setdefault(call_id, event.created_at)
+            )
             self._put_inside(event, call)
         match event.type:
             case "tool-input-available":
@@ -387,4 +392,8 @@ def _text(value: JsonValue) -> str | None:
 
 
 def _failure(data: JsonObject) -> str:
-    return f"attempt {data.get('attempt')} failed: {data.get('error')} · again in {data.get('retryInS')} s"
+    return f"attempt {data.get('attempt')} failed: {data.get('error')} · again in {_seconds(data.get('retryInS'))}"
+
+
+def _seconds(value: JsonValue) -> str:
+    return f"{value:.1f} s" if isinstance(value, int | float) else "a moment"
