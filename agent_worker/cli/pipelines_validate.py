@@ -35,12 +35,13 @@ def pipelines_validate(
         print_json(found)
     else:
         for folder, report in reports:
-            _print(folder, report)
+            print_report(folder, report)
     if not all(report.valid for _, report in reports):
         raise typer.Exit(USAGE)
 
 
-def _print(folder: Path, report: Report) -> None:
+def print_report(folder: Path, report: Report) -> None:
+    """Print each problem as compilers do, then how many there are."""
     for problem in (*report.errors, *report.warnings):
         console().print(_line(folder, problem), soft_wrap=True)
     counts = f"{_counted(len(report.errors), 'error')}, {_counted(len(report.warnings), 'warning')}"

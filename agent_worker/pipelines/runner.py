@@ -27,9 +27,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from agent_worker.domain.errors import LeaseLost, Postponed, ProcessorError, ProviderPaused
 from agent_worker.domain.json import JsonObject, JsonValue
@@ -105,7 +105,7 @@ async def run_pipeline(
         await _start(execution, inputs, pins)
         async with AsyncExitStack() as limits:
             await _limit_time(execution, limits)
-            output, _ = await _run_worker(execution, inputs)
+            output = await _run_worker(execution, inputs)
     except Parked as parked:
         if parked.question.call is not Call.CLIENT:  # ask_client has closed the leg itself
             await stream.end_leg("client-tool-calls")
@@ -116,6 +116,7 @@ async def run_pipeline(
         raise
     await stream.end_worker(output=output)
     await stream.end_leg("stop")
+    await stream.tell_usage(execution.budget.used)
     return Result(output, execution.budget.used)
 
 
@@ -132,7 +133,7 @@ async def run_steps(execution: Execution, steps: Steps, scope: Scope) -> None:
         index = index + 1 if goto is None else positions[goto]
 
 
-async def _run_worker(execution: Execution, inputs: JsonObject) -> tuple[JsonValue, Used]:
+async def _run_worker(execution: Execution, inputs: JsonObject) -> JsonValue:
     definition = execution.definition
     starting = {
         name: each.default
@@ -142,8 +143,7 @@ async def _run_worker(execution: Execution, inputs: JsonObject) -> tuple[JsonVal
     }
     scope = Scope({**starting, **inputs})
     await execution.run_steps(execution, definition.steps, scope)
-    output = None if definition.output is None else scope.values.get(definition.output)
-    return output, scope.used
+    return None if definition.output is None else scope.values.get(definition.output)
 
 
 async def _start(execution: Execution, inputs: JsonObject, pins: Pins) -> None:
@@ -242,14 +242,21 @@ async def _bracketed(step: Step) -> Effect:
         effect = await run_with_policies(step)
     except (Parked, LeaseLost, Postponed, ProviderPaused):
         raise  # it goes on in another attempt, or elsewhere
-    except BaseException:
-        await end()
+    except BaseException as error:
+        await end(error=error)
         raise
-    await step.voice.end()
-    return replace(effect, used=effect.used + step.used)
+    effect = replace(effect, used=step.execution.budget.used)
+    await step.voice.end(used=effect.used)
+    return effect
 
 
-async def _start_kept(step: Step) -> Callable[[], Awaitable[None]]:
+class _End(Protocol):
+    """Says that a block has failed."""
+
+    async def __call__(self, *, error: BaseException) -> None: ...
+
+
+async def _start_kept(step: Step) -> _End:
     """Say that a block begins whose parts have checkpoints; return what says that it has failed.
 
     The start is kept as those parts are. So a failure's end is kept as well, and the block begins anew when it is tried
@@ -263,11 +270,11 @@ async def _start_kept(step: Step) -> Callable[[], Awaitable[None]]:
         await step.voice.start()
         return {}
 
-    async def end() -> JsonObject:
-        await step.voice.end()
-        return {}
+    async def fail(*, error: BaseException) -> None:
+        async def end() -> JsonObject:
+            await step.voice.end(error=error)
+            return {}
 
-    async def fail() -> None:
         await ctx.step(f"end-{times}:{step.place}", end)
         await ctx.checkpoint.put(ended, times + 1)
 

@@ -1,12 +1,16 @@
 """What a run says: the worker protocol's events, in its order.
 
 - A leg is what one attempt says. Each begins with `start`; the first also with `worker-start`. It ends with `finish`, or
-  with what the engine says of a failure (`error`, `attempt-failed`).
+  with what the engine says of a failure (`error`, `attempt-failed`). `usage` follows the `finish` of a run that has ended
+  well. The last events are said without a pause before the run returns, so that they are written with the outcome or
+  not at all: no reader sees the end of a run twice.
 - `block-start` and `block-end`, and the starts and ends of text, reasoning and tool inputs come in pairs, also when a
   block fails. A block that waits for an answer stays open over the end of its leg.
 - Optional fields are left out, never null.
 - Display modes: `hidden` says nothing at all; `name`, `description` and `title` show that a block runs and, of a tool,
   what it is called; only `stream` shows text and reasoning. For tools, `title` hides arguments and results.
+- `block-end` has two more fields of ours: `usage {inputTokens, outputTokens, totalTokens}` of a block that called models,
+  and `error`, the message of one that failed.
 - `step-retry {blockId, attempt, errorType, message, delayS}` and `step-failed {blockId, errorType, message, code}` are
   ours; clients of the protocol pass over types that they do not know.
 """
@@ -16,13 +20,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 from uuid import uuid4
 
 from agent_worker.domain.errors import ProcessorError
 from agent_worker.domain.events import Event, error_type
 from agent_worker.domain.events import finish as finish_event
+from agent_worker.domain.events import usage as usage_event
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.blocks import (
@@ -32,6 +37,10 @@ from agent_worker.pipelines.definition.blocks import (
     SerializeThread,
     StartThread,
 )
+from agent_worker.pipelines.usage import Used
+
+STOPPED = "It was stopped."
+"""The error of a block that was cut short by a cancellation or a limit of time around it."""
 
 _TEXT_INTERVAL_S = 0.05
 _TEXT_SIZE = 1024
@@ -80,9 +89,11 @@ class Stream:
         """Close the leg."""
         await self.ctx.emit(finish_event(reason, self.worker_id))
 
-    def silent(self) -> Stream:
-        """Return the same stream, of which nobody hears what happens inside."""
-        return replace(self, is_silent=True)
+    async def tell_usage(self, used: Used) -> None:
+        """Say what the run used; after the leg that ends it."""
+        await self.ctx.emit(
+            usage_event(input_tokens=used.input_tokens, output_tokens=used.output_tokens, cost_usd=used.cost)
+        )
 
     async def _emit(self, kind: str, fields: JsonObject) -> None:
         await self.ctx.emit(Event(kind, {name: value for name, value in fields.items() if value is not None}))
@@ -129,9 +140,23 @@ class Voice:
             },
         )
 
-    async def end(self) -> None:
-        """Say that it has ended."""
-        await self.say("block-end", {"blockId": self._place})
+    async def end(self, *, used: Used | None = None, error: BaseException | None = None) -> None:
+        """Say that it has ended.
+
+        Args:
+            used: By models, in all of its tries and whatever is inside it.
+            error: Why it failed; anything but a processor's error means that the attempt was stopped.
+        """
+        fields: dict[str, JsonValue] = {"blockId": self._place}
+        if used is not None and used.calls:
+            fields["usage"] = {
+                "inputTokens": used.input_tokens,
+                "outputTokens": used.output_tokens,
+                "totalTokens": used.tokens,
+            }
+        if error is not None:
+            fields["error"] = str(error) if isinstance(error, ProcessorError) else STOPPED
+        await self.say("block-end", fields)
 
     async def say(self, kind: str, fields: JsonObject) -> None:
         """Say anything else, unless the block is hidden."""

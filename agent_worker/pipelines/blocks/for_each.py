@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import repeat
 
 from agent_worker.domain.errors import Postponed, ProcessorError, ProviderPaused
@@ -25,8 +26,7 @@ async def run(step: Step, block: ForEach) -> Effect:
     await step.execution.quiet.together([loop.work] * min(block.concurrency, len(loop.items)))
     if loop.has_failed:
         raise loop.errors[min(loop.errors)]
-    output = step.writes(block.output, loop.results)
-    return Effect(values=output.values, used=loop.used)
+    return step.writes(block.output, loop.results)
 
 
 class _Loop:
@@ -36,7 +36,6 @@ class _Loop:
         self.items = items
         self.results: list[JsonValue] = list(repeat(None, len(items)))
         self.errors: dict[int, ProcessorError] = {}
-        self.used = Used()
         self._step = step
         self._block = block
         self._rest: Iterator[tuple[int, JsonValue]] = iter(enumerate(items))
@@ -57,7 +56,6 @@ class _Loop:
                 self.errors[number] = error
             else:
                 self.results[number] = noted.get("value")
-                self.used += Used.read(noted.get("used"))
 
     @property
     def has_failed(self) -> bool:
@@ -74,10 +72,10 @@ class _Loop:
             is_live = True
             inner = self._step.scope.fork(number)
             inner.values[block.item] = item
-            before = inner.used
-            await execution.run_steps(execution, block.steps, inner)
+            part = replace(execution, budget=execution.budget.part())
+            await part.run_steps(part, block.steps, inner)
             value = None if block.collect is None else inner.values.get(block.collect)
-            return {"value": value, "used": (inner.used - before).as_json()}
+            return {"value": value, "used": part.budget.used.as_json()}
 
         noted = await execution.ctx.step(f"item:{self._step.place}@{number}", run_live)
         if not is_live:

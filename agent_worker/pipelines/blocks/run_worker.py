@@ -41,17 +41,16 @@ async def run(step: Step, block: RunWorker) -> Effect:
         tool_names=_tool_names(execution, entry),
     )
     if step.voice.is_hidden:
-        output, used = await execution.run_worker(inner, inputs)
+        output = await execution.run_worker(inner, inputs)
     else:
         await _say_start(step, stream, inputs, entry)
         try:
-            output, used = await execution.run_worker(inner, inputs)
+            output = await execution.run_worker(inner, inputs)
         except ProcessorError as error:
             await stream.end_worker(error=str(error))
             raise
         await stream.end_worker(output=output)
-    effect = step.writes(block.output, output)
-    return replace(effect, used=used)
+    return step.writes(block.output, output)
 
 
 async def _say_start(step: Step, stream: Stream, inputs: JsonObject, entry: WorkerEntry | None) -> None:
