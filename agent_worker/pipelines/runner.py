@@ -26,6 +26,7 @@ that is left fails the attempt; if it is retryable, the task's next attempt goes
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -249,8 +250,10 @@ async def _bracketed(step: Step) -> Effect:
         effect = await run_with_policies(step)
     except PAUSES:
         raise
-    except BaseException:
-        await (step.voice.end() if kept is None else kept.fail(step.voice.end))
+    except BaseException as error:
+        end = functools.partial(step.voice.end, error=error)
+        await (end() if kept is None else kept.fail(end))
         raise
-    await step.voice.end()
-    return replace(effect, used=step.execution.budget.used)
+    effect = replace(effect, used=step.execution.budget.used)
+    await step.voice.end(used=effect.used)
+    return effect
