@@ -44,7 +44,7 @@ class Caller:
             if self._problem(call) is None:
                 await offer.announce(call, written or "")
             return
-        display, title = self._display(call.name)
+        display, title = self._display(call)
         if display == "hidden":
             return
         say, called = self._step.voice.say, {"toolCallId": call.id, "toolName": call.name}
@@ -56,7 +56,7 @@ class Caller:
 
     async def report(self, call: Call, outcome: Outcome) -> None:
         """Say what a call came to."""
-        display, _ = self._display(call.name)
+        display, _ = self._display(call)
         if display == "hidden":
             return
         if outcome.error is not None:
@@ -103,9 +103,11 @@ class Caller:
         """Find a tool; a built-in one also under the name that it has in the protocol, which prompts may use."""
         return self._offers.get(name) or self._offers.get(as_built_in(name))
 
-    def _display(self, name: str) -> tuple[Display, str | None]:
-        offer = self._offer(name)
-        return ("description", None) if offer is None else (offer.display, offer.title)
+    def _display(self, call: Call) -> tuple[Display, str | None]:
+        offer = self._offer(call.name)
+        if offer is None:
+            return "description", None
+        return (offer.display, offer.title) if offer.display_of is None else offer.display_of(call)
 
     def _problem(self, call: Call) -> str | None:
         """Return what is wrong with a call's name or arguments."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 from agent_worker.domain.errors import ProcessorError
@@ -14,6 +15,7 @@ from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.definition.values import Value, resolve
 from agent_worker.pipelines.prompts.render import render
 from agent_worker.pipelines.quiet import Quiet
+from agent_worker.pipelines.sandbox import SandboxEngine
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream, Voice
 from agent_worker.pipelines.usage import Budget, Used
@@ -32,12 +34,14 @@ class Surroundings:
         tools: Tools that the worker runs itself.
         library: Other definitions by slug, for `run-worker`.
         images: Makes pictures; None makes `generate-image` fail.
+        sandboxes: Runs skills and code of models; None refuses threads that have skills.
         mcp: Servers of tools.
     """
 
     tools: ToolRegistry = field(default_factory=ToolRegistry)
     library: Mapping[str, Definition] = field(default_factory=dict)
     images: ImageMaker | None = None
+    sandboxes: SandboxEngine | None = None
     mcp: McpServers = field(default_factory=lambda: McpServers({}))
 
 
@@ -100,6 +104,8 @@ class Step:
         self.voice = Voice(execution.stream, block, place)
         self.attempt = 1
         """The try that runs, from 1."""
+        self.opened = AsyncExitStack()
+        """What is closed when the try has ended."""
 
     async def note(self, part: str, fn: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Run a part of the block once in the life of the task; what it used is counted, run or remembered.

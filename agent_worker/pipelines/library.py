@@ -19,14 +19,12 @@ from agent_worker.domain.errors import InvalidPayload
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.document import Definition
+from agent_worker.pipelines.names import RUN_START
 from agent_worker.pipelines.reading.wire import read_wire
 from agent_worker.pipelines.validation import load
 
 MOST_WORKERS = 20
 """Other definitions that one run may use, all levels together."""
-
-START = "run:start"
-"""The checkpoint with which a run begins; its value is that of `Pins.as_json`."""
 
 FORK = "run:fork"
 """A note that a fork finds: `{task, step, pins}`, with the pins of the run that it goes on from."""
@@ -207,7 +205,7 @@ async def pinned(ctx: TaskContext) -> Pins | None:
         raise _NotStarted
 
     try:
-        return Pins.read(await ctx.step(START, not_yet))
+        return Pins.read(await ctx.step(RUN_START, not_yet))
     except _NotStarted:
         return None
 

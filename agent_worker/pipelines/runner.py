@@ -42,13 +42,15 @@ from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.execution import Execution, Step, Surroundings
 from agent_worker.pipelines.interruptions import PAUSES
 from agent_worker.pipelines.kept import Kept
-from agent_worker.pipelines.library import NO_PINS, START, Pins
+from agent_worker.pipelines.library import NO_PINS, Pins
+from agent_worker.pipelines.names import RUN_START, block_step
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
 from agent_worker.pipelines.toolbox.mcp import connect_eagerly
 from agent_worker.pipelines.types.inputs import complete_inputs
 from agent_worker.pipelines.usage import Budget, LimitExceeded, Price, Used
+from agent_worker.pipelines.validation import check_together
 
 _RAN = "run:ran_s"
 
@@ -88,9 +90,10 @@ async def run_pipeline(
         pins: Which stored definitions it uses; kept for its further attempts.
 
     Raises:
-        InvalidPayload: The inputs do not fit.
+        InvalidPayload: The inputs do not fit, or those of a worker that is called.
         ProcessorError: A block failed, or a limit is reached.
     """
+    check_together(definition, around.library)
     stream = Stream(ctx, str(task.id))
     execution = Execution(
         ctx,
@@ -161,7 +164,7 @@ async def _start(execution: Execution, inputs: JsonObject, pins: Pins) -> None:
         await execution.stream.start_worker(settings.slug, description=settings.description, inputs=inputs)
         return pins.as_json()
 
-    await execution.ctx.step(START, open_stream)
+    await execution.ctx.step(RUN_START, open_stream)
     if not opened:
         await execution.stream.start_leg()
 
@@ -229,7 +232,7 @@ async def _remembered(step: Step) -> Effect:
         is_live = True
         return (await _bracketed(step)).as_json()
 
-    effect = Effect.read(await step.execution.ctx.step(f"block:{step.place}", run))
+    effect = Effect.read(await step.execution.ctx.step(block_step(step.place), run))
     if not is_live:
         step.execution.budget.restore(effect.used)
     return effect

@@ -12,7 +12,7 @@ from agent_worker.pipelines.definition.values import Ref
 from agent_worker.pipelines.execution import Step, unsupported
 from agent_worker.pipelines.names import is_model
 from agent_worker.pipelines.state import Effect, Thread
-from agent_worker.pipelines.toolbox import mcp
+from agent_worker.pipelines.toolbox import mcp, skills
 
 T = TypeVar("T")
 
@@ -29,6 +29,7 @@ async def run(step: Step, block: StartThread) -> Effect:
     """
     config = block.config
     _check_available(block.name, config)
+    skills.check(step, config)
     mcp.check(step, config)
     setup: dict[str, JsonValue] = {"step": block.key, "model": _model(step, "model", config.model)}
     if config.backup_model is not None:
@@ -45,16 +46,10 @@ async def run(step: Step, block: StartThread) -> Effect:
 
 def _check_available(name: str, config: ThreadConfig) -> None:
     wanted = {
-        "skills": config.skills,
         "webSearch": config.web_search,
         "anthropic": config.anthropic,
     }
     for field, value in wanted.items():
-        if value and field == "skills":
-            raise unsupported(
-                f"The thread of {name!r} wants skills, which need a sandbox, and there is none here.",
-                code="sandbox_unavailable",
-            )
         if value:
             raise unsupported(f"The thread of {name!r} wants {field}, which is not available here.")
 
