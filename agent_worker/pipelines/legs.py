@@ -45,6 +45,9 @@ _PASSED = frozenset(
         *("worker-start", "worker-result", "worker-input-start", "worker-input-delta", "worker-input-ready"),
     }
 )
+_OURS = {"block-end": frozenset({"usage", "error"})}
+"""Fields that the protocol does not know."""
+
 _MAY_BE_NULL = frozenset({"output", "result", "value"})
 _ENDS = {
     "text-start": ("text-end", "id"),
@@ -272,7 +275,7 @@ def _plain(kind: str, data: JsonObject) -> JsonObject:
     fields = {
         name: value
         for name, value in data.items()
-        if name != "step" and (value is not None or name in _MAY_BE_NULL)
+        if name != "step" and name not in _OURS.get(kind, ()) and (value is not None or name in _MAY_BE_NULL)
     }
     return {"type": kind, **fields}
 
