@@ -62,7 +62,7 @@ class PipelineSettings(BaseSettings):
         default=60.0,
         gt=0,
         le=3600,
-        description="Seconds one call of an MCP server's tool may take, connecting included.",
+        description="Seconds one call of an MCP server's tool may take, connecting included; at most 3600.",
     )
     timeout_s: int = Field(
         default=3600,
@@ -127,7 +127,7 @@ class Pipeline:
             given or {},
             task=task,
             ctx=ctx,
-            around=Surroundings(self.tools, loaded.workers, ctx.images, mcp=self.mcp),
+            around=Surroundings(self.tools, loaded.workers, images=ctx.images, mcp=self.mcp),
             price=price if has_prices() else None,
             pins=loaded.pins,
         )

@@ -35,6 +35,8 @@ def _of_threads(definition: Definition) -> Iterator[tuple[Path, str]]:
             "imageModel": config.image_model,
             "videoModel": config.video_model,
             "maxImageDimension": config.max_image_dimension,
+            "speed": config.speed,
+            "cache": None if config.cache == "auto" else config.cache,
         }
         for field, value in unused.items():
             if value is not None:
