@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent_worker.domain.errors import ProcessorError
+from agent_worker.domain.errors import ConfigurationError, ProcessorError
 from agent_worker.llm.models import Models
 from agent_worker.llm.retry import RetryPolicy
 from agent_worker.processors.pipeline import Pipeline, PipelineSettings
@@ -255,3 +255,30 @@ async def test_a_worker_that_stops_ends_its_servers(
         return False
 
     await eventually(is_gone)
+
+
+def test_servers_without_the_sdk_are_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    McpServers({})
+    with pytest.raises(ConfigurationError, match=r"pip install 'agent-worker\[pipelines\]'"):
+        McpServers({"shop": McpStdio(command="x")})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        '{"shop": {"url": "https://x", "headers": {"a": "hush"}',
+        '{"shop": {"url": "nowhere/hush"}}',
+        '{"shop": {"url": "https://x", "headers": {"a": ["hush"]}}}',
+        '{"shop": {"command": "x", "env": "hush"}}',
+        '["hush"]',
+    ],
+)
+def test_servers_that_are_not_set_right_are_named_without_their_secrets(
+    wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_WORKER_PIPELINE_MCP_SERVERS", wrong)
+    with pytest.raises(ConfigurationError) as caught:
+        read(PipelineSettings)
+    assert "mcp_servers" in str(caught.value).lower()
+    assert "hush" not in str(caught.value)
