@@ -95,9 +95,19 @@ class Caller:
         if theirs:
             answers = await self._ask(list(theirs.values()), part)
             outcomes.update({index: answers[call.id] for index, call in theirs.items()})
-        for index in (*wrong, *theirs):
-            await self.report(calls[index], outcomes[index])
+        if told := [(calls[index], outcomes[index]) for index in (*wrong, *theirs)]:
+            await self._tell(told, part)
         return [outcomes[index] for index in range(len(calls))]
+
+    async def _tell(self, told: Sequence[tuple[Call, Outcome]], part: str) -> None:
+        """Report what no checkpoint has reported yet, once in all legs; each try of the step asks anew, and so tells."""
+
+        async def tell() -> JsonObject:
+            for call, outcome in told:
+                await self.report(call, outcome)
+            return {}
+
+        await self._step.note(f"told-{part}-{self._step.attempt}", tell)
 
     def _offer(self, name: str) -> Offer | None:
         """Find a tool; a built-in one also under the name that it has in the protocol, which prompts may use."""

@@ -105,7 +105,7 @@ class Library:
         most: How many are kept.
     """
 
-    def __init__(self, most: int = 64) -> None:
+    def __init__(self, most: int = 32) -> None:
         self._most = most
         self._kept: OrderedDict[Pin, Definition] = OrderedDict()
         # Reading is work for one core: who starts many runs at once waits for one reading instead of doing many.
@@ -166,25 +166,32 @@ class Library:
         self, ctx: TaskContext, reference: str, version: int | None, *, path: str
     ) -> tuple[Definition, Pin]:
         stored = await ctx.definition(reference, version)
-        return await self._read(stored, path), Pin(stored.id, stored.version)
+        return await self.read(stored, path), Pin(stored.id, stored.version)
 
     async def _get(self, ctx: TaskContext, pin: Pin, path: str) -> Definition:
         """Return a version, without asking for it when it has been read before."""
         kept = self._recall(pin)
         if kept is not None:
             return kept
-        return await self._read(await ctx.definition(str(pin.id), pin.version), path)
+        return await self.read(await ctx.definition(str(pin.id), pin.version), path)
 
-    async def _read(self, stored: StoredDefinition, path: str) -> Definition:
+    async def read(self, stored: StoredDefinition, path: str) -> Definition:
+        """Return what a stored definition says.
+
+        Raises:
+            InvalidPayload: It is not valid, for it was stored by other means; names `path`.
+        """
         pin = Pin(stored.id, stored.version)
+        if (kept := self._recall(pin)) is not None:
+            return kept
         async with self._turn:
-            kept = self._recall(pin)
-            if kept is None:
-                kept = await asyncio.to_thread(load, read_wire(stored.content), path=path)
-                self._kept[pin] = kept
-                if len(self._kept) > self._most:
-                    self._kept.popitem(last=False)
-        return kept
+            if (kept := self._recall(pin)) is not None:
+                return kept
+            read = await asyncio.to_thread(load, read_wire(stored.content), path=path)
+            self._kept[pin] = read
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+            return read
 
     def _recall(self, pin: Pin) -> Definition | None:
         kept = self._kept.get(pin)
