@@ -107,7 +107,7 @@ class Running:
         if run is None or run.agent is None:
             raise not_found("execution")
         agent = await self._catalogue.find(reference, run.version, is_slug=is_slug)
-        if run.agent not in {agent.slug, str(agent.id)}:
+        if run.agent.lower() not in {agent.slug, str(agent.id)}:
             raise not_found("execution")
         return Execution(execution_id, agent, run)
 
