@@ -15,10 +15,11 @@ from agent_worker.db.connection import Database
 from agent_worker.db.runs import Runs
 from agent_worker.db.tasks import Following
 from agent_worker.domain.caller import Caller
+from agent_worker.domain.errors import DatabaseUnavailable
 from agent_worker.domain.events import Event
 from agent_worker.testing.postgres import insert_task
 from agent_worker.worker.worker import Worker
-from tests.client.by_hand import ByHand, listeners
+from tests.client.by_hand import ByHand, cut_connections, listeners
 from tests.gateway.agents.reading import listening
 from tests.gateway.agents.serving import AgentsGateway, agents_gateway, started
 from tests.gateway.door import token
@@ -133,6 +134,34 @@ async def test_a_gateway_that_stops_ends_streams_at_once_and_stops_no_run(
     assert rest.is_done
     assert rest.events[-1]["type"] in {"finish", "usage"}
     assert [*heard.events, *rest.events] == whole.events
+
+
+async def test_connections_to_the_database_that_are_cut_go_unnoticed(
+    ann: httpx.AsyncClient, gateway: AgentsGateway, db: Database
+) -> None:
+    by_hand = ByHand(db)
+    async with started(ann, "echo", {"TOPIC": "x"}) as run:
+        task = await by_hand.claim("pipeline")
+        await by_hand.begin(task)
+        await by_hand.say(
+            task, Event("start", {"executionId": str(task.id)}), Event("text-start", {"id": "t1"})
+        )
+        await run.until("text-start")
+        assert await cut_connections(db, listening=True)
+        assert await cut_connections(db, listening=False)
+        await eventually(lambda: answers(db))
+        await by_hand.speak(task, "still ", "here")
+        await by_hand.complete(task, {"output": 1})
+        heard = await run.rest()
+    assert (heard.text, heard.is_done) == ("still here", True)
+    assert heard.types[-2:] == ["text-end", "finish"]
+
+
+async def answers(db: Database) -> bool:
+    try:
+        return bool(await db.fetch_value("SELECT true"))
+    except DatabaseUnavailable:
+        return False
 
 
 # Slow readers
