@@ -13,7 +13,7 @@ import typer
 from agent_worker.cli.exits import USAGE
 from agent_worker.cli.options import AsJson, DatabaseUrl, json_object
 from agent_worker.cli.pipelines_validate import print_report
-from agent_worker.cli.run_follow import KIND, run_and_follow
+from agent_worker.cli.run_follow import KIND, other_option, run_and_follow
 from agent_worker.cli.session import read_settings
 from agent_worker.client import AsyncClient
 from agent_worker.db.connection import Database
@@ -58,7 +58,7 @@ def pipelines_run(
             await _require(Definitions(db, KIND), which, version)
         return await client.submit(request, kind=KIND)
 
-    run_and_follow(settings, start, as_json=as_json)
+    run_and_follow(settings, start, as_json=as_json, option=other_option(database_url))
 
 
 def _values(given: str) -> JsonObject:

@@ -154,6 +154,7 @@ class Story:
             for block in self._view.blocks(entry):
                 self._view.shown.add(block.key)
                 for line in block.lines:
+                    line.rstrip()
                     self._screen.print(line, crop=False, soft_wrap=True)
             if for_good:
                 self._told.add(_key(entry))
