@@ -44,7 +44,7 @@ def pipelines_replay(
         return result, await all_events(tasks, found, most=None)
 
     result, events = with_database(read_settings(database_url=database_url), work)
-    teller: Teller = JsonLines() if as_json else Story(console(), result.id, is_live=False)
+    teller: Teller = JsonLines(result.id) if as_json else Story(console(), result.id, is_live=False)
     for event in events:
         teller.hear(event)
     teller.end(result)

@@ -66,7 +66,7 @@ async def _run(
     async with AsyncClient(url) as client, Database(url) as db, _worker(settings, url, db):
         task_id = await start(db, client)
         screen = story_screen()
-        teller: Teller = JsonLines() if as_json else Story(screen, task_id, is_live=True)
+        teller: Teller = JsonLines(task_id) if as_json else Story(screen, task_id, is_live=True)
         is_asking = not as_json and sys.stdin.isatty() and screen.is_terminal
         desk = Desk(screen, Keyboard()) if is_asking else None
         followed = _Followed(client, task_id, teller, desk, option)

@@ -11,6 +11,8 @@ AgentWorkerError
 ├── WorkerNotFound         no living worker has this name
 ├── TaskNotFound           no such task or question, or a shortened id that fits several
 ├── QuestionClosed         the question was answered, withdrawn, or is out of time
+├── ResultsRefused         results of tools fit no question that is open; `open_ids` says which are
+├── AnswerNotAllowed       the question is for somebody else to answer
 ├── TaskFailed             the awaited task ended without an answer: `code`, `retryable`, `result`
 │   └── TaskCancelled      … because somebody stopped it
 └── WaitTimeout            the task has not ended in time (a TimeoutError, too); it goes on
@@ -19,6 +21,7 @@ AgentWorkerError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from agent_worker.domain.errors import AgentWorkerError
@@ -81,6 +84,25 @@ class TaskNotFound(AgentWorkerError):
 
 class QuestionClosed(AgentWorkerError):
     """The question takes no answer: somebody answered before, it was withdrawn, or its time is up."""
+
+
+class ResultsRefused(AgentWorkerError):
+    """Results of tools fit no question that is open.
+
+    Args:
+        problem: What is wrong, as a sentence.
+        open_ids: The `toolCallId`s that the task waits for.
+        is_unknown: Nothing of the kind was ever asked, as far as the table of questions knows.
+    """
+
+    def __init__(self, problem: str, *, open_ids: Sequence[str] = (), is_unknown: bool = False) -> None:
+        super().__init__(f"{problem} Open are: {', '.join(open_ids)}." if open_ids else problem)
+        self.open_ids = tuple(open_ids)
+        self.is_unknown = is_unknown
+
+
+class AnswerNotAllowed(AgentWorkerError):
+    """The question is for somebody else to answer: its assignee, or the task's user where there is none."""
 
 
 class TaskFailed(AgentWorkerError):

@@ -42,6 +42,7 @@ from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.execution import Execution, Step, Surroundings
 from agent_worker.pipelines.library import NO_PINS, START, Pins
+from agent_worker.pipelines.names import block_step
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
@@ -226,7 +227,7 @@ async def _remembered(step: Step) -> Effect:
         is_live = True
         return (await _bracketed(step)).as_json()
 
-    effect = Effect.read(await step.execution.ctx.step(f"block:{step.place}", run))
+    effect = Effect.read(await step.execution.ctx.step(block_step(step.place), run))
     if not is_live:
         step.execution.budget.restore(effect.used)
     return effect

@@ -226,7 +226,7 @@ class LiveContext(AttemptFacts):
             "assignee": None if assignee is None else str(assignee),
         }
         question = Question(key=key, call=Call.HUMAN, fields=fields, timeout_s=timeout_s)
-        request = ev.human_request(key=key, kind=type, title=title)
+        request = ev.human_request(key=key, kind=type, title=title, description=description, form=form)
         return self._response(question, (request,), late="human_timeout", withdrawn="human_cancelled")
 
     async def ask_client(
