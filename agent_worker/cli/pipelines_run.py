@@ -20,7 +20,6 @@ from agent_worker.db.connection import Database
 from agent_worker.db.definitions import Definitions
 from agent_worker.domain.errors import ConfigurationError
 from agent_worker.domain.json import JsonObject, JsonValue
-from agent_worker.pipelines.definition.blocks import RunWorker
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.problems import PROTOCOL, SETTINGS
 from agent_worker.pipelines.reading.folder import read_folder
@@ -101,8 +100,7 @@ def _beside(
     folder: Path, definition: Definition, found: dict[str, JsonObject]
 ) -> Iterator[tuple[str, JsonObject]]:
     """Yield the definitions that lie beside a folder and are called from it, and from there on."""
-    called = {block.worker for block in definition.blocks() if isinstance(block, RunWorker)}
-    for slug in sorted(called | set(definition.workers)):
+    for slug in definition.workers:
         place = folder.resolve().parent / slug
         if slug in found or not all((place / name).is_file() for name in (SETTINGS, PROTOCOL)):
             continue
