@@ -19,6 +19,8 @@ from tests.cli.program import PROGRAM, TIMEOUT_S, environment
 
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
+_MOVES = re.compile(r"[\r\n]|\x1b\[\d*[A-K]")
+
 
 class Terminal:
     """Runs a command on a pseudo-terminal."""
@@ -53,6 +55,11 @@ class Terminal:
     def text(self) -> str:
         """All that was written, without control sequences."""
         return _CONTROLS.sub("", self.raw)
+
+    @property
+    def lines(self) -> list[str]:
+        """Every line that was written, also those that were written over."""
+        return [_CONTROLS.sub("", line) for line in _MOVES.split(self.raw)]
 
     def until(self, text: str) -> None:
         """Return when a text has come that was not there at the last call."""
