@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ from uuid import UUID
 import typer
 
 from agent_worker.cli.exits import USAGE
-from agent_worker.cli.options import AsJson, DatabaseUrl, json_object
+from agent_worker.cli.options import AsJson, DatabaseUrl, input_values
 from agent_worker.cli.pipelines_validate import print_report
 from agent_worker.cli.run_follow import KIND, other_option, run_and_follow
 from agent_worker.cli.session import read_settings
@@ -49,7 +48,7 @@ def pipelines_run(
     taken from the folders beside it, else from the database. Questions are asked here; Ctrl-C cancels the run. --json
     prints one event a line and asks nothing. Exits with 1 when the run fails.
     """
-    request = _request(which, _values(given), version)
+    request = _request(which, input_values(given), version)
     settings = read_settings(database_url=database_url, kinds=KIND)
 
     async def start(db: Database, client: AsyncClient) -> UUID:
@@ -58,16 +57,6 @@ def pipelines_run(
         return await client.submit(request, kind=KIND)
 
     run_and_follow(settings, start, as_json=as_json, option=other_option(database_url))
-
-
-def _values(given: str) -> JsonObject:
-    if not given.startswith("@"):
-        return json_object("--input", given)
-    try:
-        text = sys.stdin.read() if given == "@-" else Path(given[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"--input names a file that cannot be read: {error}") from error
-    return json_object("--input", text)
 
 
 def _request(which: str, given: JsonObject, version: int | None) -> JsonObject:

@@ -104,6 +104,26 @@ def test_a_replay_tells_what_the_run_told(program: Program) -> None:
     assert program("pipelines", "replay", task_id, "--json").out.count("\n") > 8
 
 
+def test_a_replay_from_a_step_is_a_new_run_that_begins_there(program: Program) -> None:
+    asked = program.start("pipelines", "run", example("research"), "--input", '{"TOPIC": "tides"}')
+    until(lambda: ANSWER.search(asked.err.read_text()))
+    _, question, shown = ANSWER.findall(asked.err.read_text())[0]
+    assert program("tasks", "answer", question, shown).code == 0
+    assert asked.wait() == 0
+    task_id = asked.err.read_text().split()[1]
+
+    forked = program("pipelines", "replay", task_id, "--from", "Write the report")
+    assert forked.code == 0
+    assert forked.json["title"] == "No report could be written"
+    assert "Write the report" in forked.err
+    assert "Take notes" not in forked.err
+    assert task_id not in forked.err
+
+    refused = program("pipelines", "replay", task_id, "--from", "Write a report")
+    assert refused.code == 2
+    assert "Write a report" in refused.err
+
+
 def test_each_event_of_the_protocol_is_one_line_of_json(program: Program) -> None:
     run = program("pipelines", "run", example("summarise"), "--input", '{"TEXT": "Hi."}', "--json")
     events = [json.loads(line) for line in run.out.splitlines()]
