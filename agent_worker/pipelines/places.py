@@ -9,17 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+_FIRST = "steps."
+_WORKER = f"/{_FIRST}"
 _ROUNDS = re.compile(r"@(\d+(?:\.\d+)*)$")
 
 
 def around(place: str) -> Iterator[str]:
     """Yield each place that this one may be inside of, from the inside; some of them may never have been."""
-    path, rounds = taken_apart(place)
+    outer, own = _parted(place)
+    path, rounds = _taken_apart(own)
     for length in range(len(path) - 1, 0, -1):
         for depth in range(len(rounds), -1, -1):
-            yield ".".join(path[:length]) + (f"@{'.'.join(map(str, rounds[:depth]))}" if depth else "")
-    outer, _, inner = place.rpartition("/")
-    if inner and outer:
+            above = ".".join(path[:length]) + (f"@{'.'.join(map(str, rounds[:depth]))}" if depth else "")
+            yield f"{outer}/{above}" if outer else above
+    if outer:
         yield outer
         yield from around(outer)
 
@@ -31,19 +34,24 @@ def position(place: str, outer: str | None) -> tuple[tuple[int, ...], str | None
         place: The step's.
         outer: The other one's; None where there is none.
     """
-    if outer is not None and place.startswith(f"{outer}/"):
-        place, outer = place.removeprefix(f"{outer}/"), None
-    path, rounds = taken_apart(place)
-    above, around = ((), ()) if outer is None else taken_apart(outer)
-    if path[: len(above)] != above:  # inside a worker that a model called
-        above, around = path[:-1], ()
+    worker, own = _parted(place)
+    path, rounds = _taken_apart(own)
+    above, before = ((), ()) if outer is None else _taken_apart(_parted(outer)[1])
+    if outer is None or _parted(outer)[0] != worker:
+        above, before = path[:1], ()
     between = path[len(above) : -1]
     has_branch = len(between) > 1 and between[0] == "branches"
-    return rounds[len(around) :], _name(between[1]) if has_branch else None
+    return rounds[len(before) :], _name(between[1]) if has_branch else None
 
 
-def taken_apart(place: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return the path and the rounds of a place."""
+def _parted(place: str) -> tuple[str, str]:
+    """Return the step that runs the worker, and the place within the worker."""
+    outer, found, own = place.rpartition(_WORKER)
+    return (outer, _FIRST + own) if found else ("", place)
+
+
+def _taken_apart(place: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the path and the rounds of a place within its worker."""
     match = _ROUNDS.search(place)
     if match is None:
         return tuple(place.split(".")), ()
