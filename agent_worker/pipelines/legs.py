@@ -5,7 +5,7 @@ the first one, and one more for each answer to a question. It begins with `start
 attempts that follow each other without a question belong to one leg.
 
 - What only the engine and this product's own pages read is left out: `attempt-start`, `attempt-failed`, `step-retry`,
-  `step-failed`, types that the protocol does not know, and the field `step`.
+  `step-failed`, types that the protocol does not know, the field `step`, and what a `block-end` says of use and failure.
 - An attempt that was cut short leaves parts open. They are closed before the next one speaks, except those of steps
   that have finished, which go on where they were.
 - A question that ends a leg lets blocks stay open that go on after the answer; those that begin anew are closed.
@@ -45,6 +45,9 @@ _PASSED = frozenset(
         *("worker-start", "worker-result", "worker-input-start", "worker-input-delta", "worker-input-ready"),
     }
 )
+_OWN_FIELDS = {"block-end": frozenset({"step", "error", "usage"})}
+"""What this product's pages read beside the protocol's fields; `step` of every event."""
+_STEP = frozenset({"step"})
 _MAY_BE_NULL = frozenset({"output", "result", "value"})
 _ENDS = {
     "text-start": ("text-end", "id"),
@@ -268,11 +271,12 @@ def _answered(data: JsonObject) -> JsonObject:
 
 
 def _plain(kind: str, data: JsonObject) -> JsonObject:
-    """Return an event as the protocol has it: no step, and no null where a field is optional."""
+    """Return an event as the protocol has it: no fields of our own, and no null where one is optional."""
+    own = _OWN_FIELDS.get(kind, _STEP)
     fields = {
         name: value
         for name, value in data.items()
-        if name != "step" and (value is not None or name in _MAY_BE_NULL)
+        if name not in own and (value is not None or name in _MAY_BE_NULL)
     }
     return {"type": kind, **fields}
 
