@@ -17,6 +17,7 @@ from agent_worker.db.tasks import Following
 from agent_worker.domain.caller import Caller
 from agent_worker.domain.errors import DatabaseUnavailable
 from agent_worker.domain.events import Event
+from agent_worker.gateway.agents.streams import MOST_PER_USER
 from agent_worker.testing.postgres import insert_task
 from agent_worker.worker.worker import Worker
 from tests.client.by_hand import ByHand, cut_connections, listeners
@@ -281,6 +282,26 @@ async def test_two_hundred_runs_stream_side_by_side_on_one_listening_connection(
         assert await listeners(db) == 2, "the gateway's and the worker's"
         assert await texts == [f"topic {number}" for number in range(200)]
     await nobody_reads(gateway)
+
+
+async def test_one_user_reads_a_hundred_runs_at_once_and_no_more(
+    ann: httpx.AsyncClient, bob: httpx.AsyncClient, gateway: AgentsGateway, ann_id: UUID, db: Database
+) -> None:
+    payload = {"agent": "echo", "version": 1, "input": {"TOPIC": "x"}}
+    run_id = await insert_task(db, kind="pipeline", user_id=ann_id, request_payload=payload)
+    path = f"/echo/executions/{run_id}/events"
+    opened = [await open_and_stop_reading(gateway, path, ann_id) for _ in range(MOST_PER_USER)]
+    refused = await ann.get(path)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+    body = {"type": "start", "input": {"TOPIC": "x"}}
+    assert (await ann.post("/echo/execute", json=body)).status_code == 429
+    assert await db.fetch_value("SELECT count(*) FROM agent_task_requests") == 1, "and runs nothing"
+    assert (await bob.get(path)).status_code == 404, "others are served"
+    for _, writer in opened:
+        writer.transport.abort()
+    await nobody_reads(gateway)
+    async with listening(ann, "GET", path):
+        pass
 
 
 async def nobody_reads(gateway: AgentsGateway) -> None:
