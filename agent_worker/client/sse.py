@@ -49,7 +49,7 @@ async def to_sse_stream(
                 return
             yield _frame(event)
     except Exception as exc:  # noqa: BLE001 - the response has begun; all that is left is to say so
-        failure = error(code="internal_error", message=str(exc) or type(exc).__name__, retryable=False)
+        failure = error(code="internal_error", message=str(exc) or type(exc).__name__, retryable=True)
         yield _frame({"type": failure.type, **failure.data})
     finally:
         if upcoming is not None:

@@ -8,6 +8,8 @@ AgentWorkerError
 │   ├── DuplicateSchedule  a schedule has this name
 │   └── DefinitionRefused  a definition cannot be stored
 ├── ScheduleNotFound       no schedule has this name
+├── DefinitionNotFound     no stored definition has this slug, id or version
+├── ForkRefused            a pipeline's run cannot be forked from this step
 ├── WorkerNotFound         no living worker has this name
 ├── TaskNotFound           no such task or question, or a shortened id that fits several
 ├── QuestionClosed         the question was answered, withdrawn, or is out of time
@@ -65,6 +67,14 @@ class ScheduleNotFound(AgentWorkerError):
 
 class DefinitionRefused(TaskRefused):
     """A definition cannot be stored; the message names the rule."""
+
+
+class DefinitionNotFound(AgentWorkerError):
+    """No stored definition has this slug or id, or it has no such version."""
+
+
+class ForkRefused(AgentWorkerError):
+    """A run cannot be forked from this step; the message says why, and from which it can."""
 
 
 class LimitRefused(AgentWorkerError):

@@ -21,6 +21,7 @@ from agent_worker.domain.chat import (
     Finished,
     FinishReason,
     TextDelta,
+    Thinking,
     ToolCall,
     Usage,
 )
@@ -28,7 +29,7 @@ from agent_worker.domain.errors import ProcessorError
 from agent_worker.llm import upstream
 from agent_worker.llm.json_schema import schema_name
 from agent_worker.llm.langchain_errors import translate
-from agent_worker.llm.openai import message_json, tools_json
+from agent_worker.llm.openai import EFFORTS, message_json, tools_json
 from agent_worker.llm.openai_access import DEFAULT_TIMEOUTS, OpenAIAccess, Timeouts
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class LangChainChat:
         """
         from openai import LengthFinishReasonError  # noqa: PLC0415
 
-        chat = self._chat(request.temperature, request.max_tokens)
+        chat = self._chat(request.temperature, request.max_tokens, request.thinking)
         try:
             async with aclosing(self._read(_messages(chat, request), request)) as chunks:
                 async for chunk in chunks:
@@ -158,13 +159,17 @@ class LangChainChat:
             yield call
         yield Finished("content-filter" if is_refusal else reason, model, usage)
 
-    def _make(self, temperature: float | None, max_tokens: int | None) -> BaseChatModel:
+    def _make(
+        self, temperature: float | None, max_tokens: int | None, thinking: Thinking | None
+    ) -> BaseChatModel:
         """Set up LangChain's model; the options are its constructor's, the one place where all providers agree."""
         from langchain.chat_models import init_chat_model  # noqa: PLC0415 - 0.4 s
         from openai import OpenAIError  # noqa: PLC0415
 
         options: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
         given = {name: value for name, value in options.items() if value is not None}
+        if thinking is not None:
+            given |= thinking_options(self._provider, thinking)
         try:
             chat: BaseChatModel = init_chat_model(
                 self._model, model_provider=self._langchain_name, max_retries=0, **self._connection(), **given
@@ -191,6 +196,28 @@ class LangChainChat:
             "http_async_client": self._access.http,  # LangChain's own belongs to the process and is never closed
             "stream_usage": True,  # LangChain's default is off for any address but OpenAI's own
         }
+
+
+def thinking_options(provider: str, thinking: Thinking) -> Mapping[str, Any]:
+    """Return how LangChain's model of a provider is told how much to reason; nothing where it takes no such wish.
+
+    Args:
+        provider: One of `PROVIDERS`.
+        thinking: The wish.
+    """
+    match provider:
+        case "langchain-openai" | "azure_openai":
+            return {"reasoning_effort": EFFORTS[thinking]}
+        case "anthropic" if thinking == "off":
+            return {"thinking": {"type": "disabled"}}
+        case "anthropic":
+            return {"reasoning_effort": thinking}
+        case "google_genai" if thinking == "off":
+            return {"thinking_budget": 0}
+        case "google_genai":
+            return {"reasoning_effort": "high" if thinking == "max" else thinking}
+        case _:
+            return {}
 
 
 def require_package(provider: str) -> None:

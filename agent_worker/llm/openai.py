@@ -47,7 +47,7 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "tool_calls": "tool-calls",
     "function_call": "tool-calls",
 }
-_EFFORTS: dict[Thinking, ReasoningEffort] = {
+EFFORTS: dict[Thinking, ReasoningEffort] = {
     "low": "low",
     "medium": "medium",
     "high": "high",
@@ -115,7 +115,7 @@ class OpenAIChat:
             max_tokens=omit if is_openai else limit,
             response_format=omit if request.json_schema is None else _response_format(request),
             tools=[cast("ChatCompletionToolUnionParam", each) for each in tools_json(request)] or omit,
-            reasoning_effort=omit if request.thinking is None else _EFFORTS[request.thinking],
+            reasoning_effort=omit if request.thinking is None else EFFORTS[request.thinking],
         )
 
     async def _read(self, stream: openai.AsyncStream[ChatCompletionChunk]) -> AsyncGenerator[ChatChunk, None]:

@@ -26,6 +26,7 @@ that is left fails the attempt; if it is retryable, the task's next attempt goes
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -43,11 +44,12 @@ from agent_worker.pipelines.execution import Execution, Step, Surroundings
 from agent_worker.pipelines.interruptions import PAUSES
 from agent_worker.pipelines.kept import Kept
 from agent_worker.pipelines.library import NO_PINS, Pins
-from agent_worker.pipelines.names import RUN_START, block_step
+from agent_worker.pipelines.names import MAIN_THREAD, RUN_START, block_step
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
 from agent_worker.pipelines.toolbox.mcp import connect_eagerly
+from agent_worker.pipelines.triggers import last_answer
 from agent_worker.pipelines.types.inputs import complete_inputs
 from agent_worker.pipelines.usage import Budget, LimitExceeded, Price, Used
 from agent_worker.pipelines.validation import check_together
@@ -60,7 +62,7 @@ class Result:
     """What a run came to.
 
     Attributes:
-        output: The value of the definition's `output`; None also when it has none.
+        output: The value of the definition's `output`; None also when it has none. Of an agent, its last answer.
         used: By models, in all.
     """
 
@@ -149,6 +151,8 @@ async def _run_worker(execution: Execution, inputs: JsonObject) -> JsonValue:
     scope = Scope({**starting, **inputs})
     connect_eagerly(execution)
     await execution.run_steps(execution, definition.steps, scope)
+    if definition.settings.format == "interactive":
+        return last_answer(scope.threads.get(MAIN_THREAD))
     return None if definition.output is None else scope.values.get(definition.output)
 
 
@@ -246,8 +250,10 @@ async def _bracketed(step: Step) -> Effect:
         effect = await run_with_policies(step)
     except PAUSES:
         raise
-    except BaseException:
-        await (step.voice.end() if kept is None else kept.fail(step.voice.end))
+    except BaseException as error:
+        end = functools.partial(step.voice.end, error=error)
+        await (end() if kept is None else kept.fail(end))
         raise
-    await step.voice.end()
-    return replace(effect, used=step.execution.budget.used)
+    effect = replace(effect, used=step.execution.budget.used)
+    await step.voice.end(used=effect.used)
+    return effect

@@ -8,7 +8,8 @@ Request, with exactly one of `agent` and `definition`:
   "version": 3,                     of it; the newest when none is named, the same one for all attempts
   "definition": {"settings": {…}, "protocol": "…", "prompts": […], "references": […]},
   "workers": {"slug": {…}},         definitions of workers that it calls; of others the stored ones are taken
-  "input": {"TOPIC": "…"}           values of the definition's inputs
+  "trigger": "user-message",        which one an interactive agent answers
+  "input": {"TOPIC": "…"}           values of the definition's inputs, and of the trigger's
 }
 ```
 
@@ -62,7 +63,7 @@ class PipelineSettings(BaseSettings):
         default=60.0,
         gt=0,
         le=3600,
-        description="Seconds one call of an MCP server's tool may take, connecting included.",
+        description="Seconds one call of an MCP server's tool may take, connecting included; at most 3600.",
     )
     timeout_s: int = Field(
         default=3600,
@@ -82,6 +83,11 @@ class Pipeline:
         "properties": {
             "agent": {"type": "string", "minLength": 1, "description": "Slug or id of a stored definition."},
             "input": {"type": "object", "description": "Values of its inputs, by name."},
+            "trigger": {
+                "type": "string",
+                "minLength": 1,
+                "description": "Of an interactive agent, which one.",
+            },
             "version": {"type": "integer", "minimum": 1, "description": "Left out, the newest."},
         },
         "oneOf": [
@@ -108,6 +114,7 @@ class Pipeline:
         # The first pipeline imports the room; it takes 10 MiB, and most workers never need it.
         from agent_worker.pipelines.execution import Surroundings  # noqa: PLC0415
         from agent_worker.pipelines.runner import run_pipeline  # noqa: PLC0415
+        from agent_worker.pipelines.triggers import to_run  # noqa: PLC0415
 
         payload = task.request_payload
         given = payload.get("input")
@@ -118,21 +125,18 @@ class Pipeline:
         inline = {} if payload.get("workers") is None else await asyncio.to_thread(_workers, payload)
         what = await asyncio.to_thread(_definition, payload) if named is None else named
         loaded = await self._library.load(ctx, what, inline)
-        definition = loaded.definition
-        if definition.settings.format != "worker":
-            path = "$.definition" if named is None else "$.agent"
-            raise InvalidPayload("is interactive; only workers can be run as tasks", path=path)
+        definition = to_run(loaded.definition, payload.get("trigger"))
         result = await run_pipeline(
             definition,
             given or {},
             task=task,
             ctx=ctx,
-            around=Surroundings(self.tools, loaded.workers, ctx.images, mcp=self.mcp),
+            around=Surroundings(self.tools, loaded.workers, images=ctx.images, mcp=self.mcp),
             price=price if has_prices() else None,
             pins=loaded.pins,
         )
         response: dict[str, JsonValue] = {"usage": result.used.as_json()}
-        if definition.output is not None:
+        if definition.output is not None or definition.settings.format == "interactive":
             response["output"] = result.output
         return response
 

@@ -151,7 +151,7 @@ def _parsed(headers: Mapping[str, str], body: bytes) -> JsonObject:
         return parsed
     form = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
     found: dict[str, list[JsonValue]] = {}
-    for part in form.iter_parts():  # type: ignore[attr-defined]  # an EmailMessage, by the policy
+    for part in form.iter_parts():
         name = str(part.get_param("name", header="content-disposition")).removesuffix("[]")
         found.setdefault(name, []).append(_field(part))
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}

@@ -9,10 +9,11 @@ from agent_worker.pipelines.definition.blocks import (
     GenerateVideo,
     TranscribeAudio,
 )
-from agent_worker.pipelines.definition.document import Definition
+from agent_worker.pipelines.definition.document import AGENT, Definition
 from agent_worker.pipelines.problems import Path, Problems
 
 _FAILS = "is read, and fails when it runs (unsupported)"
+_UNUSED = "is read, and changes nothing here"
 _OUT_OF_REACH = f"devices and consumers cannot be reached from here: it {_FAILS}"
 
 
@@ -35,10 +36,12 @@ def _of_threads(definition: Definition) -> Iterator[tuple[Path, str]]:
             "imageModel": config.image_model,
             "videoModel": config.video_model,
             "maxImageDimension": config.max_image_dimension,
+            "speed": config.speed,
+            "cache": None if config.cache == "auto" else config.cache,
         }
         for field, value in unused.items():
             if value is not None:
-                yield (*path, field), f"{field} is read, and changes nothing here"
+                yield (*path, field), f"{field} {_UNUSED}"
 
 
 def _of_sections(definition: Definition) -> Iterator[tuple[Path, str]]:
@@ -51,7 +54,9 @@ def _of_sections(definition: Definition) -> Iterator[tuple[Path, str]]:
         elif server.execution == "device":
             yield ("mcpServers", name, "execution"), _OUT_OF_REACH
     if definition.on_demand_skills is not None:
-        yield ("onDemandSkills",), "onDemandSkills is read, and changes nothing here"
+        yield ("onDemandSkills",), f"onDemandSkills {_UNUSED}"
+    if definition.agent is not None and definition.agent.context is not None:
+        yield (*AGENT, "contextManagement"), f"contextManagement {_UNUSED}"
 
 
 def _of_blocks(definition: Definition) -> Iterator[tuple[Path, str]]:
