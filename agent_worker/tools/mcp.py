@@ -8,6 +8,7 @@ The SDK is imported by the first call.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import cached_property
@@ -86,9 +87,13 @@ class McpServers:
 
     def warm(self, name: str) -> None:
         """Begin to connect, so that the first call need not wait; whether that works is seen then."""
-        task = asyncio.create_task(self._servers[name].warm(), name=f"mcp-warm:{name}")
+        task = asyncio.create_task(self._warm(name), name=f"mcp-warm:{name}")
         self._warming.add(task)
         task.add_done_callback(self._warming.discard)
+
+    async def _warm(self, name: str) -> None:
+        with contextlib.suppress(ToolError):
+            await self.tools(name)
 
     async def close(self) -> None:
         """Close every session, and let no new one begin."""

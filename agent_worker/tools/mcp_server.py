@@ -48,6 +48,9 @@ _LONGEST_REASON = 300
 _WRONG = (ValidationError, RuntimeError, UnexpectedClaimedResult)
 """How the SDK says that an answer is not what the protocol, or the tool's own output schema, allows."""
 
+_ENDED = (CONNECTION_CLOSED, INVALID_REQUEST)
+"""The latter also says that the server has forgotten the session."""
+
 _BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
@@ -105,11 +108,6 @@ class McpServer:
         except ValueError as error:
             raise ToolError(f"The result of {tool!r} {error}.", retryable=False) from error
 
-    async def warm(self) -> None:
-        """Connect and list the tools; a failure is left to the first call."""
-        with contextlib.suppress(ToolError):
-            await self.tools()
-
     def doubt(self) -> None:
         """Take note that a call has timed out."""
         if self._sessions:
@@ -162,10 +160,7 @@ class McpServer:
         try:
             yield
         except MCPError as error:
-            if error.code in {
-                CONNECTION_CLOSED,
-                INVALID_REQUEST,
-            }:  # the latter also of a session that it forgot
+            if error.code in _ENDED:
                 session.retire()
             raise self._refused(error) from error
         except _BROKEN as error:

@@ -32,7 +32,9 @@ OPEN_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 10.0
 """To say goodbye; a program has two seconds to leave, and two more after SIGTERM."""
 
-SILENCE_S = 300.0
+SILENCE_S = 3600.0
+"""Over HTTP; calls have limits of their own, which are shorter."""
+
 _MOST_BYTES = 4 * MAX_RESULT_BYTES
 """Longest message: a result comes twice in it, as text and as data, with quotes escaped."""
 
@@ -127,15 +129,17 @@ class McpSession:
             self._fail(error)
         finally:
             self._leave.set()
-            if not self._client.done():
-                self._client.cancel()
+            self._settle(ToolError(f"The MCP server {self._name!r} was left before it had answered."))
 
     def _fail(self, error: Exception) -> None:
         reason = f"HTTP {self._refusal}" if self._refusal is not None else _innermost(error)
         # Names alone: messages may hold addresses and what was sent.
         logger.warning("mcp.failed", server=self._name, reason=reason, was_open=self._client.done())
+        self._settle(ToolError(f"The MCP server {self._name!r} cannot be reached ({reason})."))
+
+    def _settle(self, failure: ToolError) -> None:
+        """Tell whoever waits for the session that there will be none."""
         if not self._client.done():
-            failure = ToolError(f"The MCP server {self._name!r} cannot be reached ({reason}).")
             self._client.set_exception(failure)
             self._client.exception()  # seen, also when nobody waits any more
 

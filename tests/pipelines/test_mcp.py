@@ -282,3 +282,37 @@ def test_servers_that_are_not_set_right_are_named_without_their_secrets(
         read(PipelineSettings)
     assert "mcp_servers" in str(caught.value).lower()
     assert "hush" not in str(caught.value)
+
+
+async def test_branches_side_by_side_ask_a_server_for_its_tools_and_find_the_same(
+    start_worker: StartWorker,
+    rows: Rows,
+    program: dict[str, Any],
+    log: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AGENT_WORKER_PIPELINE_MCP_SERVERS", json.dumps({"shop": program}))
+    protocol = """
+input:
+  LIST: {type: "string[]"}
+variables:
+  A: {type: unknown}
+  B: {type: unknown}
+mcpServers:
+  shop: {description: The shop, source: remote}
+steps:
+  Each:
+    block: for-each
+    in: LIST
+    as: NAME
+    concurrency: 4
+    output: A
+    steps:
+      Greet: {block: tool-call, tool: shop__greet, input: {name: NAME}, output: B}
+output: A
+"""
+    async with start_worker(Pipeline(read(PipelineSettings))):
+        task_id = await rows.insert("pipeline", payload(protocol, {"LIST": list("abcdefgh")}))
+        task = await rows.reaches(task_id, "completed", timeout_s=30)
+    assert task["response_payload"]["output"] == [f"Hello, {name}" for name in "abcdefgh"]
+    assert log.read_text().count("started") == 1

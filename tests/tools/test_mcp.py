@@ -302,6 +302,20 @@ async def test_closing_ends_the_programs_and_refuses_what_comes_later(shop: Shop
     await servers.close()
 
 
+async def test_a_program_that_never_answers_is_a_failed_call_also_when_the_worker_stops_meanwhile() -> None:
+    mute = McpStdio(command=sys.executable, args=("-c", "import time; time.sleep(60)"))
+    servers = McpServers({"mute": mute}, timeout_s=1)
+    with pytest.raises(ToolError, match="longer than 1 s"):
+        await servers.tools("mute")
+    patient = McpServers({"mute": mute}, timeout_s=60)
+    call = asyncio.create_task(patient.call("mute", "any", {}, idempotency_key="k"))
+    await asyncio.wait([call], timeout=0.5)
+    await patient.close()
+    with pytest.raises(ToolError, match="was left before it had answered"):
+        await call
+    await servers.close()
+
+
 async def test_a_list_of_tools_is_asked_for_once_a_minute(shop: Shop) -> None:
     now = [0.0]
     opened = await shop.open("stdio")
