@@ -42,11 +42,16 @@ def pipelines_validate(
 
 def print_report(folder: Path, report: Report) -> None:
     """Print each problem as compilers do, then how many there are."""
-    for problem in (*report.errors, *report.warnings):
-        console().print(_line(folder, problem), soft_wrap=True)
+    print_problems(folder, report)
     counts = f"{_counted(len(report.errors), 'error')}, {_counted(len(report.warnings), 'warning')}"
     verdict = Text("✓ valid", style="green") if report.valid else Text("✗ invalid", style="bold red")
     console().print(Text.assemble(one_line(str(folder)), ": ", verdict, f", {counts}"), soft_wrap=True)
+
+
+def print_problems(folder: Path, report: Report) -> None:
+    """Print each problem as compilers do."""
+    for problem in (*report.errors, *report.warnings):
+        console().print(_line(folder, problem), soft_wrap=True)
 
 
 def _line(folder: Path, problem: Problem) -> Text:

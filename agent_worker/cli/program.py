@@ -31,7 +31,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "limits": "Set, list and remove limits on what runs at once and what starts in a while.",
             "pause": "Start no more tasks of a kind, anywhere in the fleet.",
             "resume": "Start tasks of a paused kind again, the oldest first.",
-            "pipelines": "Check, run and replay worker pipelines.",
+            "pipelines": "Check, run, replay and store worker pipelines.",
             "watch": "Follow the fleet live.",
         },
         "Operate": {
@@ -85,6 +85,9 @@ PIPELINES_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "validate": "Say what is wrong with definitions, with file and line.",
             "run": "Run a pipeline and tell its steps as they run.",
             "replay": "Tell a run of the past, or one that still runs, as far as it is.",
+            "push": "Store definitions, each as the next version of its slug, for tasks that run it by name.",
+            "list": "List the definitions that are stored, with their newest versions.",
+            "show": "Show one stored definition: its inputs, its steps and its versions.",
         }
     }
 )

@@ -107,7 +107,7 @@ class Library:
         most: How many are kept.
     """
 
-    def __init__(self, most: int = 64) -> None:
+    def __init__(self, most: int = 32) -> None:
         self._most = most
         self._kept: OrderedDict[Pin, Definition] = OrderedDict()
         # Reading is work for one core: who starts many runs at once waits for one reading instead of doing many.
@@ -179,14 +179,16 @@ class Library:
 
     async def _read(self, stored: StoredDefinition, path: str) -> Definition:
         pin = Pin(stored.id, stored.version)
+        if (kept := self._recall(pin)) is not None:
+            return kept
         async with self._turn:
-            kept = self._recall(pin)
-            if kept is None:
-                kept = await asyncio.to_thread(load, read_wire(stored.content), path=path)
-                self._kept[pin] = kept
-                if len(self._kept) > self._most:
-                    self._kept.popitem(last=False)
-        return kept
+            if (kept := self._recall(pin)) is not None:
+                return kept
+            read = await asyncio.to_thread(load, read_wire(stored.content), path=path)
+            self._kept[pin] = read
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+            return read
 
     def _recall(self, pin: Pin) -> Definition | None:
         kept = self._kept.get(pin)

@@ -96,7 +96,7 @@ def whats(tool: Counting) -> list[object]:
     return [call["what"] for call in tool.calls]
 
 
-def block_names(events: list[tuple[str, dict[str, Any]]]) -> list[str]:
+def block_names(events: list[tuple[str, dict[str, Any]]]) -> list[object]:
     return [data["blockName"] for kind, data in visible_events(events) if kind == "block-start"]
 
 
