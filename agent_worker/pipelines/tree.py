@@ -13,6 +13,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar
 
+from agent_worker.domain.errors import POSTPONED
 from agent_worker.domain.events import (
     ATTEMPT_FAILED,
     ATTEMPT_START,
@@ -65,7 +66,7 @@ class RunTree:
             return
         self._seen.append(event)
         if event.type == ATTEMPT_FAILED:
-            self._remark(event, _failure(event.data))
+            self._put_off(event)
             return
         self._add(event)
 
@@ -98,8 +99,13 @@ class RunTree:
         self._calls: dict[str, Called] = {}
         self._workers: dict[str, Taken | None] = {}
 
-    def _remark(self, event: TaskEvent, text: str) -> None:
-        remark = Remark(str(event.seq), event.seq, text)
+    def _put_off(self, event: TaskEvent) -> None:
+        """Let what is open wait for the next attempt, which follows by itself."""
+        for step in self._steps.values():
+            step.is_waiting = step.ended_at is None
+        if event.data.get("code") == POSTPONED:  # a step waits, and says so
+            return
+        remark = Remark(str(event.seq), event.seq, _failure(event.data))
         self._remarks.append(remark)
         self._put(remark, None)
 

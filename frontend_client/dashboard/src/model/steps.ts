@@ -78,7 +78,7 @@ export function stateOf(step: Step, status: Status): Status {
   if (step.error !== '') return 'failed';
   if (step.endedAt !== null) return 'completed';
   if (status === 'failed' || status === 'cancelled') return status;
-  return step.isWaiting && status !== 'processing' ? 'waiting' : 'processing';
+  return step.isWaiting || status !== 'processing' ? 'waiting' : 'processing';
 }
 
 /** Why a step failed, where no step inside it says the same. */

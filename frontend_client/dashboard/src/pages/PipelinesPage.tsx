@@ -119,9 +119,9 @@ function Detail({ definition }: { definition: Definition }): ReactElement {
     <>
       <div className="pipeline">
         <header className="task-head">
-          <h1>
+          <h2>
             {textOf(settings, 'name') || slug} <span className="mono muted">{slug}</span>
-          </h1>
+          </h2>
           <label>
             <span className="visually-hidden">Version</span>
             <select

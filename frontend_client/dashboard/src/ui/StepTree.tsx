@@ -96,7 +96,7 @@ function Rounds({ rounds, ...rest }: { rounds: readonly Round[]; status: Status;
             head={
               <>
                 <StateMark status="completed" />
-                <span className="muted">{plural(folded.length, 'round')} completed</span>
+                <span className="muted grow">{plural(folded.length, 'round')} completed</span>
               </>
             }
           >
@@ -133,7 +133,7 @@ function RoundRows({ round, status, now }: { round: Round; status: Status; now: 
           <>
             <StateMark status={state} />
             <span className="visually-hidden">{state}</span>
-            <span className="muted">Round {numbers.join('.')}</span>
+            <span className="muted grow">Round {numbers.join('.')}</span>
           </>
         }
       >
@@ -224,8 +224,9 @@ function isSomething(part: Part): boolean {
   return part.type !== 'said' || part.text.trim() !== '';
 }
 
-/** The end of what a step said last, for its line. */
+/** What a step said last, for its line. */
 function preview(said: readonly Part[]): string {
-  const last = said.findLast((part) => part.type === 'said' && !part.isReasoning);
-  return last?.type === 'said' ? oneLine(last.text, 80) : '';
+  const last = said.findLast((part) => (part.type === 'said' ? !part.isReasoning : part.type === 'called'));
+  if (last?.type === 'said') return oneLine(last.text, 80);
+  return last?.type === 'called' ? oneLine(`${last.name} ${JSON.stringify(last.output ?? last.input)}`, 80) : '';
 }

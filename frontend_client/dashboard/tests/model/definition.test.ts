@@ -32,7 +32,7 @@ describe('a stored definition', () => {
   test('makes a form of its inputs', () => {
     const fields = fieldsOf(example('approve-reply')?.inputs ?? {});
     expect(fields.map(({ label, kind, isRequired }) => [label, kind, isRequired])).toEqual([
-      ['LETTER', 'text', true],
+      ['LETTER', 'longtext', true],
       ['KIND', 'choice', true],
       ['MODEL', 'text', false],
     ]);
