@@ -32,7 +32,7 @@ class Surroundings:
 
     Attributes:
         tools: Tools that the worker runs itself.
-        library: Other definitions by slug, for `run-worker`.
+        library: Other definitions by slug, for steps and models that call them.
         images: Makes pictures; None makes `generate-image` fail.
         sandboxes: Runs skills and code of models; None refuses threads that have skills.
         mcp: Servers of tools.

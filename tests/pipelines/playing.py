@@ -140,6 +140,8 @@ async def play(
             played.rows += ctx.rows
         except LeaseLost:
             task = task._replace(resume=Resume.RESCUED)
+            # A question is asked with the end of its attempt, or not at all.
+            known = {key: each for key, each in known.items() if each.is_done}
             played.rows += ctx.rows
         except ProcessorError as error:
             played.rows += ctx.rows

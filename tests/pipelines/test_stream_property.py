@@ -31,7 +31,6 @@ from tests.pipelines.sources import definition
 
 AUDIENCES: tuple[Audience, ...] = ("server", "browser")
 GIVEN = {"TOPIC": "sea", "LIST": ["x", "y"]}
-FAILURES = {"step-failed", "step-retry", "tool-output-error", "error"}
 LOOSE = ("id", "step", "delayS")
 DISPLAYS = ("hidden", "name", "description", "stream", "title")
 HEAD = """
@@ -287,9 +286,8 @@ def test_a_run_that_was_cut_anywhere_shows_and_returns_what_one_does_that_was_no
     check(cut, task)
     assert cut.result == whole.result
     assert cut.end == whole.end
-    assert set(shown(cut)) == set(shown(whole))
-    # What fails is not remembered, so it may begin and end once more.
-    if not FAILURES & {kind for kind, _ in whole.rows}:
+    # What fails is not remembered: it may begin and end once more, or be seen no more once what is around it has ended.
+    if not any(kind == "step-retry" or "error" in fields for kind, fields in whole.rows):
         assert shown(cut) == shown(whole)
     assert set(called) == set(called_again)
 
