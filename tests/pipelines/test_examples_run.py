@@ -45,8 +45,41 @@ async def test_a_reply_is_drafted_until_a_person_approves() -> None:
     assert result.used.calls == 3
 
 
-async def test_the_search_is_asked_of_the_client() -> None:
+async def test_research_asks_the_client_for_pages_a_person_for_consent_and_the_client_to_file() -> None:
+    source, given = example("research"), {"TOPIC": "tides"}
+    ctx = FakeContext()
     with pytest.raises(Parked) as parked:
-        await run(example("research"), {"TOPIC": "tides"}, ctx=FakeContext())
+        await run(source, given, ctx=ctx)
     (call,) = parked.value.question.fields["context"]["toolCalls"]  # type: ignore[index,call-overload]
     assert call["args"] == {"query": "tides", "limit": 5}
+    hits = [{"title": str(n), "address": "", "text": f"page {n}"} for n in range(2)]
+    results = [{"toolCallId": call["toolCallId"], "result": hits}]
+    ctx = ctx.again(client={parked.value.question.key: results})
+    with pytest.raises(Parked) as parked:
+        await run(source, given, ctx=ctx)
+    assert "page 1" in str(parked.value.question.fields["description"]), "the notes are of the pages"
+    ctx = ctx.again(human={parked.value.question.key: {"approved": True}})
+    with pytest.raises(Parked) as parked:
+        await run(source, given, ctx=ctx)
+    (call,) = parked.value.question.fields["context"]["toolCalls"]  # type: ignore[index,call-overload]
+    assert (call["toolName"], call["args"]["title"]) == ("file-report", "tides")
+    results = [{"toolCallId": call["toolCallId"], "result": "filed"}]
+    ctx = ctx.again(client={parked.value.question.key: results})
+    result, _ = await run(source, given, ctx=ctx)
+    assert "page 1" in str(result.output)
+    assert result.used.calls == 4
+
+
+async def test_research_that_nobody_approves_writes_no_report() -> None:
+    source, given = example("research"), {"TOPIC": "tides"}
+    ctx = FakeContext()
+    with pytest.raises(Parked) as parked:
+        await run(source, given, ctx=ctx)
+    (call,) = parked.value.question.fields["context"]["toolCalls"]  # type: ignore[index,call-overload]
+    found_nothing = [{"toolCallId": call["toolCallId"], "result": []}]
+    ctx = ctx.again(client={parked.value.question.key: found_nothing})
+    with pytest.raises(Parked) as parked:
+        await run(source, given, ctx=ctx)
+    ctx = ctx.again(human={parked.value.question.key: {"approved": False}})
+    result, _ = await run(source, given, ctx=ctx)
+    assert result.output is None
