@@ -21,6 +21,7 @@ ATTEMPT_START = "attempt-start"
 ATTEMPT_FAILED = "attempt-failed"
 START = "start"
 FINISH = "finish"
+USAGE = "usage"
 ERROR = "error"
 TEXT_START = "text-start"
 TEXT_DELTA = "text-delta"
@@ -74,6 +75,28 @@ def start(execution_id: str) -> Event:
 def finish(reason: str, execution_id: str) -> Event:
     """Close the stream: `stop`, `length`, `tool-calls`, `client-tool-calls`, `content-filter`, `error`, `other`."""
     return Event(FINISH, {"finishReason": reason, "executionId": execution_id})
+
+
+def usage(*, input_tokens: int, output_tokens: int, cost_usd: float) -> Event:
+    """Say what a run used; it comes after `finish` of a run that has ended well, and after nothing else.
+
+    Args:
+        input_tokens: What models read, over all calls.
+        output_tokens: What they wrote.
+        cost_usd: What providers bill for it, as far as prices are known.
+    """
+    fee = round(cost_usd, 9)
+    return Event(
+        USAGE,
+        {
+            "cost": {"currency": "USD", "bandwidthFee": 0, "providerFee": fee, "totalFee": fee, "byok": True},
+            "tokens": {
+                "inputTokens": input_tokens,
+                "outputTokens": output_tokens,
+                "totalTokens": input_tokens + output_tokens,
+            },
+        },
+    )
 
 
 def error(*, code: str, message: str, retryable: bool) -> Event:

@@ -66,7 +66,7 @@ async def ask(
     """Ask the thread's model, or once its backup when the provider fails in passing before it has said anything.
 
     Args:
-        step: Who asks; what is said and used goes there.
+        step: Who asks; what is said goes there, and what is used.
         request: The question.
         setup: The thread's.
         part: Names the round within the step.
@@ -124,7 +124,7 @@ class _Round:
                     case ToolCall():
                         self._calls.append(chunk)
                     case Finished():
-                        self._step.used += self._step.execution.budget.spend(model.id, chunk.usage)
+                        self._step.execution.budget.spend(model.id, chunk.usage)
                         return Answer("".join(self._pieces), tuple(self._calls), chunk.reason, model.id)
         raise UpstreamError("The model stopped without an end.", provider=model.id.partition("/")[0])
 

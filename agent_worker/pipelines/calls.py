@@ -2,68 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from jsonschema import Draft202012Validator
 
-from agent_worker.domain.errors import ProcessorError
-from agent_worker.domain.json import JsonObject, JsonValue
+from agent_worker.domain.json import JsonObject
 from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.declarations import Display
 from agent_worker.pipelines.execution import Step
-from agent_worker.pipelines.types.schema import parameters_schema
+from agent_worker.pipelines.names import as_built_in
+from agent_worker.pipelines.toolbox.offer import Call, Offer, Outcome, Run
 from agent_worker.tools.registry import ToolError
-
-REFERENCE_TOOL = "agent_worker_reference_read"
-"""Built in for threads that have references."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of a tool.
-
-    Attributes:
-        id: Unique within the task; clients answer with it.
-        name: The worker's name of the tool.
-        arguments: Checked only when the call is made.
-    """
-
-    id: str
-    name: str
-    arguments: JsonObject
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a call came to: a result, or why there is none."""
-
-    result: JsonValue = None
-    error: str | None = None
-    is_retryable: bool = True
-
-    def as_json(self) -> JsonObject:
-        """Return `{result}` or `{error, retryable}`."""
-        if self.error is not None:
-            return {"error": self.error, "retryable": self.is_retryable}
-        return {"result": self.result}
-
-    @classmethod
-    def read(cls, stored: JsonObject) -> Outcome:
-        """Return what `as_json` wrote."""
-        error = stored.get("error")
-        if error is not None:
-            return cls(error=str(error), is_retryable=stored.get("retryable") is not False)
-        return cls(stored.get("result"))
-
-    @property
-    def text(self) -> str:
-        """What a model reads of it."""
-        if self.error is not None:
-            return json.dumps({"error": self.error}, ensure_ascii=False)
-        return self.result if isinstance(self.result, str) else json.dumps(self.result, ensure_ascii=False)
 
 
 class Caller:
@@ -71,11 +21,13 @@ class Caller:
 
     Args:
         step: The step.
+        offers: The tools that it may call, by name.
         raises: Whether a call that fails here is an error, which is not remembered, so that a retry makes it again.
     """
 
-    def __init__(self, step: Step, *, raises: bool = False) -> None:
+    def __init__(self, step: Step, offers: Mapping[str, Offer], *, raises: bool = False) -> None:
         self._step = step
+        self._offers = offers
         self._raises = raises
 
     async def announce(self, call: Call, *, written: str | None = None) -> None:
@@ -85,6 +37,11 @@ class Caller:
             call: The call.
             written: The arguments as a model wrote them; None when a step has them.
         """
+        offer = self._offer(call.name)
+        if offer is not None and offer.announce is not None:
+            if self._problem(call) is None:
+                await offer.announce(call, written or "")
+            return
         display, title = self._display(call.name)
         if display == "hidden":
             return
@@ -120,9 +77,18 @@ class Caller:
         outcomes: dict[int, Outcome] = {
             index: Outcome(error=problem, is_retryable=False) for index, problem in wrong.items()
         }
-        ours = [index for index, call in enumerate(calls) if index not in wrong and self._is_ours(call.name)]
-        made = await asyncio.gather(*(self._run(calls[index], f"{part}.{index}") for index in ours))
-        outcomes.update(zip(ours, made, strict=True))
+        ours = {
+            index: run
+            for index, call in enumerate(calls)
+            if index not in wrong and (offer := self._offer(call.name)) and (run := offer.run) is not None
+        }
+
+        async def make_one(index: int, run: Run) -> None:
+            outcomes[index] = await self._run(run, calls[index], f"{part}.{index}")
+
+        # One of them may be a worker that asks a question.
+        quiet = self._step.execution.quiet
+        await quiet.together([functools.partial(make_one, index, run) for index, run in ours.items()])
         theirs = {index: call for index, call in enumerate(calls) if index not in outcomes}
         if theirs:
             answers = await self._ask(list(theirs.values()), part)
@@ -131,54 +97,35 @@ class Caller:
             await self.report(calls[index], outcomes[index])
         return [outcomes[index] for index in range(len(calls))]
 
-    def _display(self, name: str) -> tuple[Display, str | None]:
-        declared = self._step.execution.definition.tools.get(name)
-        return ("description", None) if declared is None else (declared.display, declared.title)
+    def _offer(self, name: str) -> Offer | None:
+        """Find a tool; a built-in one also under the name that it has in the protocol, which prompts may use."""
+        return self._offers.get(name) or self._offers.get(as_built_in(name))
 
-    def _is_ours(self, name: str) -> bool:
-        return name == REFERENCE_TOOL or self._step.execution.tool(name) is not None
+    def _display(self, name: str) -> tuple[Display, str | None]:
+        offer = self._offer(name)
+        return ("description", None) if offer is None else (offer.display, offer.title)
 
     def _problem(self, call: Call) -> str | None:
         """Return what is wrong with a call's name or arguments."""
-        if call.name == REFERENCE_TOOL:
-            return None
-        definition = self._step.execution.definition
-        declared = definition.tools.get(call.name)
-        if declared is None:
+        offer = self._offer(call.name)
+        if offer is None:
             return f"There is no tool {call.name!r}."
-        schema = parameters_schema(declared.parameters, definition.types)
-        error = next(Draft202012Validator(schema).iter_errors(dict(call.arguments)), None)
+        error = next(Draft202012Validator(offer.spec.parameters).iter_errors(dict(call.arguments)), None)
         return (
             None if error is None else f"The arguments do not fit: {error.json_path}: {error.message[:300]}"
         )
 
-    async def _run(self, call: Call, part: str) -> Outcome:
-        """Run a call here, once; what it said and returned is kept."""
+    async def _run(self, run: Run, call: Call, part: str) -> Outcome:
+        """Make a call here, once; what it said and returned is kept."""
 
-        async def run() -> JsonObject:
-            outcome = await self._outcome(call, part)
+        async def make() -> JsonObject:
+            outcome = await run(call, part)
             await self.report(call, outcome)
             if outcome.error is not None and self._raises:
                 raise as_error(call.name, outcome)
             return outcome.as_json()
 
-        return Outcome.read(await self._step.note(f"tool-{part}", run))
-
-    async def _outcome(self, call: Call, part: str) -> Outcome:
-        execution = self._step.execution
-        if call.name == REFERENCE_TOOL:
-            reference = execution.definition.references.get(str(call.arguments.get("name")))
-            return (
-                Outcome(error="There is no such reference.")
-                if reference is None
-                else Outcome(reference.content)
-            )
-        tool = execution.tool(call.name)
-        assert tool is not None  # noqa: S101 - _is_ours
-        try:
-            return Outcome(await tool.call(call.arguments, idempotency_key=self._step.idempotency_key(part)))
-        except ProcessorError as error:
-            return Outcome(error=str(error), is_retryable=error.retryable)
+        return Outcome.read(await self._step.note(f"tool-{part}", make))
 
     async def _ask(self, calls: Sequence[Call], part: str) -> dict[str, Outcome]:
         """Have the client make calls; the task parks until it has."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from agent_worker.domain.errors import ProcessorError
@@ -73,11 +73,11 @@ class Execution:
         ctx: The task's.
         definition: The worker's.
         stream: The worker's.
-        budget: The whole run's.
+        budget: The part of the whole run's that belongs to what runs.
         quiet: The whole run's.
         around: What the embedding program provides.
         run_steps: Runs steps in order, changing the scope.
-        run_worker: Runs another worker inside this run and returns its output and what it used.
+        run_worker: Runs another worker inside this run and returns its output.
         prefix: Begins the names of this worker's checkpoints.
         depth: 0 for the outermost worker.
         tool_names: The worker's name of a tool → the caller's, where they differ.
@@ -90,7 +90,7 @@ class Execution:
     quiet: Quiet
     around: Surroundings
     run_steps: Callable[[Execution, Steps, Scope], Awaitable[None]]
-    run_worker: Callable[[Execution, JsonObject], Awaitable[tuple[JsonValue, Used]]]
+    run_worker: Callable[[Execution, JsonObject], Awaitable[JsonValue]]
     prefix: str = ""
     depth: int = 0
     tool_names: Mapping[str, str] = field(default_factory=dict)
@@ -110,22 +110,20 @@ class Step:
     """One execution of a block, over all its tries.
 
     Args:
-        execution: The run.
+        execution: The run; the step counts in a part of its budget.
         block: What runs.
         scope: The state before it; only read.
         place: Names this execution in the whole task.
     """
 
     def __init__(self, execution: Execution, block: AnyBlock, scope: Scope, place: str) -> None:
-        self.execution = execution
+        self.execution = replace(execution, budget=execution.budget.part())
         self.block = block
         self.scope = scope
         self.place = place
         self.voice = Voice(execution.stream, block, place)
         self.attempt = 1
         """The try that runs, from 1."""
-        self.used = Used()
-        """What its own calls of models used, in all tries."""
 
     async def note(self, part: str, fn: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Run a part of the block once in the life of the task; what it used is counted, run or remembered.
@@ -143,9 +141,7 @@ class Step:
 
         noted = await self.execution.ctx.step(f"{part}:{self.place}", run)
         if not is_live:
-            used = Used.read(noted.get("used"))
-            self.execution.budget.restore(used)
-            self.used += used
+            self.execution.budget.restore(Used.read(noted.get("used")))
         return noted
 
     def idempotency_key(self, number: int | str) -> str:

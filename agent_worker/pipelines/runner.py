@@ -27,11 +27,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
-from agent_worker.domain.errors import LeaseLost, Postponed, ProcessorError, ProviderPaused
+from agent_worker.domain.errors import Postponed, ProcessorError, ProviderPaused
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.domain.replay import Call, Parked
@@ -41,6 +40,8 @@ from agent_worker.pipelines.blocks import is_computed, is_long
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.execution import Execution, Step, Surroundings
+from agent_worker.pipelines.interruptions import PAUSES
+from agent_worker.pipelines.kept import Kept
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
@@ -102,7 +103,7 @@ async def run_pipeline(
         await _start(execution, inputs)
         async with AsyncExitStack() as limits:
             await _limit_time(execution, limits)
-            output, _ = await _run_worker(execution, inputs)
+            output = await _run_worker(execution, inputs)
     except Parked as parked:
         if parked.question.call is not Call.CLIENT:  # ask_client has closed the leg itself
             await stream.end_leg("client-tool-calls")
@@ -113,6 +114,7 @@ async def run_pipeline(
         raise
     await stream.end_worker(output=output)
     await stream.end_leg("stop")
+    await stream.tell_usage(execution.budget.used)
     return Result(output, execution.budget.used)
 
 
@@ -129,7 +131,7 @@ async def run_steps(execution: Execution, steps: Steps, scope: Scope) -> None:
         index = index + 1 if goto is None else positions[goto]
 
 
-async def _run_worker(execution: Execution, inputs: JsonObject) -> tuple[JsonValue, Used]:
+async def _run_worker(execution: Execution, inputs: JsonObject) -> JsonValue:
     definition = execution.definition
     starting = {
         name: each.default
@@ -139,8 +141,7 @@ async def _run_worker(execution: Execution, inputs: JsonObject) -> tuple[JsonVal
     }
     scope = Scope({**starting, **inputs})
     await execution.run_steps(execution, definition.steps, scope)
-    output = None if definition.output is None else scope.values.get(definition.output)
-    return output, scope.used
+    return None if definition.output is None else scope.values.get(definition.output)
 
 
 async def _start(execution: Execution, inputs: JsonObject) -> None:
@@ -231,42 +232,14 @@ async def _remembered(step: Step) -> Effect:
 
 async def _bracketed(step: Step) -> Effect:
     """Run a block between its start and its end."""
-    is_kept = is_long(step) and not step.voice.is_hidden
-    end = await _start_kept(step) if is_kept else step.voice.end
-    if not is_kept:
-        await step.voice.start()
+    kept = Kept(step.execution.ctx, step.place) if is_long(step) and not step.voice.is_hidden else None
+    await (step.voice.start() if kept is None else kept.start(step.voice.start))
     try:
         effect = await run_with_policies(step)
-    except (Parked, LeaseLost, Postponed, ProviderPaused):
-        raise  # it goes on in another attempt, or elsewhere
+    except PAUSES:
+        raise
     except BaseException:
-        await end()
+        await (step.voice.end() if kept is None else kept.fail(step.voice.end))
         raise
     await step.voice.end()
-    return replace(effect, used=effect.used + step.used)
-
-
-async def _start_kept(step: Step) -> Callable[[], Awaitable[None]]:
-    """Say that a block begins whose parts have checkpoints; return what says that it has failed.
-
-    The start is kept as those parts are. So a failure's end is kept as well, and the block begins anew when it is tried
-    again, in this attempt or in another: each time is numbered.
-    """
-    ctx, ended = step.execution.ctx, f"ended:{step.place}"
-    number = await ctx.checkpoint.get(ended, 0)
-    times = number if isinstance(number, int) else 0
-
-    async def start() -> JsonObject:
-        await step.voice.start()
-        return {}
-
-    async def end() -> JsonObject:
-        await step.voice.end()
-        return {}
-
-    async def fail() -> None:
-        await ctx.step(f"end-{times}:{step.place}", end)
-        await ctx.checkpoint.put(ended, times + 1)
-
-    await ctx.step(f"start-{times}:{step.place}", start)
-    return fail
+    return replace(effect, used=step.execution.budget.used)

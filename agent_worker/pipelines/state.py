@@ -40,7 +40,7 @@ class Effect:
         started: Conversations that it began: name → `{setup, messages}`.
         messages: Turns that it added to conversations that were there.
         goto: The step of the same list that runs next; None is the one after.
-        used: What its calls of models used.
+        used: What it used, and what is inside it; known when it has ended.
     """
 
     values: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -91,23 +91,23 @@ class Scope:
         values: By name: inputs, variables, resources and loop items.
         threads: By name.
         rounds: Positions in the enclosing loops, from the outermost.
-        used: What its blocks used so far.
     """
 
     values: dict[str, JsonValue]
     threads: dict[str, Thread] = field(default_factory=dict)
     rounds: tuple[int, ...] = ()
-    used: Used = field(default_factory=Used)
 
     def place(self, block: Block) -> str:
         """Name one execution of a block: its path, and the rounds it runs in. No other execution has that name."""
-        path = ".".join(str(part).replace("%", "%25").replace(".", "%2E") for part in block.path)
+        path = ".".join(
+            str(part).replace("%", "%25").replace(".", "%2E").replace("/", "%2F") for part in block.path
+        )
         return f"{path}@{'.'.join(map(str, self.rounds))}" if self.rounds else path
 
     def fork(self, *rounds: int) -> Scope:
         """Return a copy to go on with, one loop deeper for each round given."""
         threads = {name: thread.copy() for name, thread in self.threads.items()}
-        return Scope(dict(self.values), threads, (*self.rounds, *rounds), self.used)
+        return Scope(dict(self.values), threads, (*self.rounds, *rounds))
 
     def apply(self, effect: Effect) -> None:
         """Let a block's effect happen."""
@@ -116,7 +116,6 @@ class Scope:
             self.threads[name] = thread.copy()
         for name, turns in effect.messages.items():
             self.threads[name].messages.extend(turns)
-        self.used += effect.used
 
     def since(self, before: Scope) -> Effect:
         """Return the effect that leads from `before`, of which this is a fork, to here."""
@@ -132,7 +131,7 @@ class Scope:
                 started[name] = thread
             elif added := thread.messages[len(known.messages) :]:
                 messages[name] = added
-        return Effect(values=values, started=started, messages=messages, used=self.used - before.used)
+        return Effect(values=values, started=started, messages=messages)
 
 
 def _continues(thread: Thread, known: Thread) -> bool:

@@ -1,7 +1,9 @@
 """What a run says: the worker protocol's events, in its order.
 
 - A leg is what one attempt says. Each begins with `start`; the first also with `worker-start`. It ends with `finish`, or
-  with what the engine says of a failure (`error`, `attempt-failed`).
+  with what the engine says of a failure (`error`, `attempt-failed`). `usage` follows the `finish` of a run that has ended
+  well. The last events are said without a pause before the run returns, so that they are written with the outcome or
+  not at all: no reader sees the end of a run twice.
 - `block-start` and `block-end`, and the starts and ends of text, reasoning and tool inputs come in pairs, also when a
   block fails. A block that waits for an answer stays open over the end of its leg.
 - Optional fields are left out, never null.
@@ -16,13 +18,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 from uuid import uuid4
 
 from agent_worker.domain.errors import ProcessorError
 from agent_worker.domain.events import Event, error_type
 from agent_worker.domain.events import finish as finish_event
+from agent_worker.domain.events import usage as usage_event
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.blocks import (
@@ -32,6 +35,7 @@ from agent_worker.pipelines.definition.blocks import (
     SerializeThread,
     StartThread,
 )
+from agent_worker.pipelines.usage import Used
 
 _TEXT_INTERVAL_S = 0.05
 _TEXT_SIZE = 1024
@@ -80,9 +84,11 @@ class Stream:
         """Close the leg."""
         await self.ctx.emit(finish_event(reason, self.worker_id))
 
-    def silent(self) -> Stream:
-        """Return the same stream, of which nobody hears what happens inside."""
-        return replace(self, is_silent=True)
+    async def tell_usage(self, used: Used) -> None:
+        """Say what the run used; after the leg that ends it."""
+        await self.ctx.emit(
+            usage_event(input_tokens=used.input_tokens, output_tokens=used.output_tokens, cost_usd=used.cost)
+        )
 
     async def _emit(self, kind: str, fields: JsonObject) -> None:
         await self.ctx.emit(Event(kind, {name: value for name, value in fields.items() if value is not None}))

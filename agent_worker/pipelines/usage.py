@@ -80,17 +80,25 @@ class LimitExceeded(ProcessorError):
 class Budget:
     """Counts calls of models for a whole run, blocks that were finished by earlier attempts included.
 
-    What an attempt used in a block that it did not finish is forgotten with the attempt.
+    Each block counts in a part of its own, which is a part of what is around it: so a block knows what it used, whatever
+    else runs beside it. What an attempt used in a block that it did not finish is forgotten with the attempt.
 
     Args:
         limits: The definition's.
         price: Needed for `maxCost` alone.
+        around: What this is a part of; None for the whole run.
     """
 
-    def __init__(self, limits: Limits, price: Price | None = None) -> None:
+    def __init__(self, limits: Limits, price: Price | None = None, *, around: Budget | None = None) -> None:
         self._limits = limits
         self._price = price
+        self._around = around
         self.used = Used()
+        """So far, by this part and what is inside it."""
+
+    def part(self) -> Budget:
+        """Return a budget that counts by itself, and here as well."""
+        return Budget(self._limits, self._price, around=self)
 
     def check(self, model: str) -> None:
         """Ask whether another call is allowed.
@@ -98,6 +106,9 @@ class Budget:
         Raises:
             LimitExceeded: It is not; or there is a `maxCost`, and nobody knows this model's price.
         """
+        if self._around is not None:
+            self._around.check(model)
+            return
         limits, used = self._limits, self.used
         if limits.max_llm_calls is not None and used.calls >= limits.max_llm_calls:
             raise LimitExceeded(
@@ -112,11 +123,10 @@ class Budget:
         if limits.max_cost is not None and self._cost(model, Tokens()) is None:
             raise LimitExceeded(f"The price of {model} is not known, so maxCost cannot be kept.")
 
-    def spend(self, model: str, tokens: Tokens) -> Used:
-        """Count a call and return what it used."""
-        used = Used(1, tokens.input_tokens, tokens.output_tokens, self._cost(model, tokens) or 0.0)
-        self.used += used
-        return used
+    def spend(self, model: str, tokens: Tokens) -> None:
+        """Count a call."""
+        cost = self._cost(model, tokens) or 0.0
+        self.restore(Used(1, tokens.input_tokens, tokens.output_tokens, cost))
 
     def _cost(self, model: str, tokens: Tokens) -> float | None:
         if model.startswith(_FREE):
@@ -126,3 +136,5 @@ class Budget:
     def restore(self, used: Used) -> None:
         """Count what an earlier attempt used."""
         self.used += used
+        if self._around is not None:
+            self._around.restore(used)

@@ -49,11 +49,21 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The model wants a tool to be run."""
+    """The model wants a tool to be run.
+
+    Attributes:
+        also: Further calls of the same turn.
+    """
 
     name: str
     arguments: JsonObject = field(default_factory=dict)
     call_id: str = "call_1"
+    also: tuple[ToolCall, ...] = ()
+
+    @property
+    def together(self) -> tuple[ToolCall, ...]:
+        """All calls of the turn, this one first."""
+        return (self, *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +135,10 @@ def completion(reply: Spoken, request: JsonObject) -> JsonObject:
     if isinstance(reply, Refusal):
         message |= {"content": None, "refusal": reply.text}
     if isinstance(reply, ToolCall):
-        message |= {"content": None, "tool_calls": [_tool_call(reply, json.dumps(reply.arguments))]}
+        calls = [
+            _tool_call(index, call, json.dumps(call.arguments)) for index, call in enumerate(reply.together)
+        ]
+        message |= {"content": None, "tool_calls": calls}
     return {
         **_head(request, "chat.completion"),
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(reply)}],
@@ -163,11 +176,11 @@ def error_body(reply: Status) -> JsonObject:
 def _deltas(reply: Spoken) -> list[JsonObject]:
     match reply:
         case ToolCall():
-            calls: list[JsonObject] = [
-                _tool_call(reply, ""),
-                {"index": 0, "function": {"arguments": json.dumps(reply.arguments)}},
-            ]
-            return [{"tool_calls": [call]} for call in calls]
+            pieces: list[JsonObject] = []
+            for index, call in enumerate(reply.together):
+                written: JsonObject = {"arguments": json.dumps(call.arguments)}
+                pieces += [_tool_call(index, call, ""), {"index": index, "function": written}]
+            return [{"tool_calls": [piece]} for piece in pieces]
         case Refusal():
             return [{"refusal": piece} for piece in split_words(reply.text)]
         case Text() if reply.chunks is not None:
@@ -202,9 +215,9 @@ def _finish(reply: Spoken) -> str | None:
             assert_never(reply)
 
 
-def _tool_call(reply: ToolCall, arguments: str) -> JsonObject:
-    function: JsonObject = {"name": reply.name, "arguments": arguments}
-    return {"index": 0, "id": reply.call_id, "type": "function", "function": function}
+def _tool_call(index: int, call: ToolCall, arguments: str) -> JsonObject:
+    function: JsonObject = {"name": call.name, "arguments": arguments}
+    return {"index": index, "id": call.call_id, "type": "function", "function": function}
 
 
 def _head(request: JsonObject, kind: str) -> dict[str, JsonValue]:

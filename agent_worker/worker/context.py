@@ -295,7 +295,7 @@ class LiveContext(AttemptFacts):
     @property
     def has_finished_stream(self) -> bool:
         """Whether the processor closed its stream itself."""
-        return self._last_type in {ev.FINISH, ev.ERROR}
+        return self._last_type in {ev.FINISH, ev.USAGE, ev.ERROR}
 
     def _say(self, event: Event) -> None:
         if self._last_type is None:

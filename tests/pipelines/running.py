@@ -57,9 +57,15 @@ def failing_task(*, attempts: int = 1) -> Task:
 
 
 def check_leg(events: Sequence[Event], *, ends: Sequence[str] = ("finish",)) -> None:
-    """Hold one attempt's events to the protocol's order."""
+    """Hold one attempt's events to the protocol's order; `usage` comes after the `finish` of a run that ended well."""
     assert events[0].type == "start"
-    assert [event.type for event in events].count("finish") <= 1
+    types = [event.type for event in events]
+    assert types.count("finish") <= 1
+    has_ended_well = any(event.data.get("finishReason") == "stop" for event in events)
+    assert types.count("usage") == has_ended_well
+    if has_ended_well:
+        assert types[-2:] == ["finish", "usage"]
+        events = events[:-1]
     if ends:
         assert events[-1].type in ends
     started: dict[tuple[str, str], int] = {}

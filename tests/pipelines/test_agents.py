@@ -150,6 +150,22 @@ async def test_a_model_reads_a_reference_of_the_definition(server: ScriptedOpenA
     assert messages[-1]["content"] == "Short sentences."
 
 
+@pytest.mark.parametrize("name", ["agent_worker_todo_write", "octavus_todo_write"])
+async def test_a_model_keeps_a_list_that_the_client_sees(
+    server: ScriptedOpenAI, models: Models, name: str
+) -> None:
+    todos = [{"id": "1", "content": "Look", "status": "in_progress"}]
+    wrong = [{"id": "1", "content": "Look", "status": "forgotten"}]
+    server.script(ToolCall(name, {"todos": todos}), ToolCall(name, {"todos": wrong}), Text("done"))
+    output, ctx = await answer(models, thread="todoList: true\n    maxSteps: 3")
+    assert output == "done"
+    assert [event["todos"] for event in data(ctx, "todo-update")] == [todos]
+    assert "tool-input-start" not in said(ctx), "the list is what is shown of the tool"
+    told: Any = server.requests[-1].body["messages"]
+    assert ["do not fit" in turn["content"] for turn in told if turn["role"] == "tool"] == [False, True]
+    check_leg(ctx.events)
+
+
 async def test_the_backup_answers_when_the_provider_fails_in_passing(
     server: ScriptedOpenAI, models: Models
 ) -> None:

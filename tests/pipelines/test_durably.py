@@ -134,7 +134,9 @@ async def test_a_wait_gives_the_task_back_and_uses_up_no_attempt(
         task = await rows.reaches(task_id, "completed")
     assert task["response_payload"]["output"] == "done"
     assert len(tool.calls) == 1
-    assert (await rows.types(task_id)).count("attempt-failed") == 1
+    types = await rows.types(task_id)
+    assert types.count("attempt-failed") == 1
+    assert (types.count("usage"), types[-2:]) == (1, ["finish", "usage"]), "told once, and by the end alone"
 
 
 async def test_another_worker_goes_on_between_the_items_of_a_loop(

@@ -36,6 +36,7 @@ async def test_a_linear_worker_streams_its_answer_and_ends_with_its_output() -> 
         "block-end",
         "worker-result",
         "finish",
+        "usage",
     ]
     assert texts(ctx) == "two words"
     assert result.used.calls == 1
@@ -50,6 +51,15 @@ async def test_a_linear_worker_streams_its_answer_and_ends_with_its_output() -> 
         }
     ]
     assert data(ctx, "worker-result") == [{"workerId": execution, "output": "two words"}]
+    (usage,) = data(ctx, "usage")
+    assert usage["cost"] == {
+        "currency": "USD",
+        "bandwidthFee": 0,
+        "byok": True,
+        "providerFee": 0.0,
+        "totalFee": 0.0,
+    }
+    assert usage["tokens"]["totalTokens"] == result.used.tokens > 0
     (block,) = data(ctx, "block-start")
     assert {**block, "step": ""} == {
         "blockId": "steps.Answer",
@@ -79,7 +89,7 @@ async def test_a_tool_of_the_worker_is_called_with_a_key_and_its_result_written(
     assert result.output == {"found": True}
     assert tool.calls == [{"what": "sea"}]
     assert tool.keys == [f"{ctx.task.id}:steps.Look:1.0"]
-    assert said(ctx)[2:-2] == [
+    assert said(ctx)[2:-3] == [
         "block-start",
         "tool-input-start",
         "tool-input-end",
@@ -194,10 +204,18 @@ async def test_a_hidden_block_says_nothing_and_a_named_one_no_text() -> None:
     hidden = WORKER.replace("    output: ANSWER", "    output: ANSWER\n    display: hidden")
     result, ctx = await run(definition(hidden), {"TOPIC": "sea"})
     assert result.output == "sea"
-    assert said(ctx) == ["start", "worker-start", "worker-result", "finish"]
+    assert said(ctx) == ["start", "worker-start", "worker-result", "finish", "usage"]
     named = WORKER.replace("    output: ANSWER", "    output: ANSWER\n    display: name")
     _, ctx = await run(definition(named), {"TOPIC": "sea"})
-    assert said(ctx) == ["start", "worker-start", "block-start", "block-end", "worker-result", "finish"]
+    assert said(ctx) == [
+        "start",
+        "worker-start",
+        "block-start",
+        "block-end",
+        "worker-result",
+        "finish",
+        "usage",
+    ]
 
 
 async def test_skills_are_refused_because_there_is_no_sandbox() -> None:

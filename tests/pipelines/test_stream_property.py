@@ -181,7 +181,7 @@ async def run_to_the_end(source: Any, tool: Counting, models: Models) -> list[tu
     for attempt in range(MOST_ATTEMPTS):
         keep = [key for key, known in ctx._known.items() if known.call is Call.STEP]
         rows.append(("attempt-start", {"attempt": attempt, "keep": keep}))
-        ends: tuple[str, ...] = ("finish",)
+        ends: tuple[str, ...] = ("usage",)
         resume, is_over = Resume.ANSWERED, False
         try:
             await run(source, {"TOPIC": "sea", "LIST": ["x", "y"]}, ctx=ctx, tools=[tool])

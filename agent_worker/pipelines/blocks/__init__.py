@@ -61,7 +61,7 @@ def is_long(step: Step) -> bool:
         case If() | Branch() | ForEach() | Parallel() | Repeat() | RunWorker():
             return True
         case NextMessage() as block:
-            return next_message.has_tools(step.execution, step.scope, block)
+            return next_message.may_take_rounds(step.execution, step.scope, block)
         case _:
             return False
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import repeat
 
-from agent_worker.domain.errors import Postponed, ProcessorError, ProviderPaused
+from agent_worker.domain.errors import ProcessorError
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.definition.flow import ForEach
 from agent_worker.pipelines.execution import Step, unsupported
+from agent_worker.pipelines.interruptions import UNANSWERED
 from agent_worker.pipelines.state import Effect
-from agent_worker.pipelines.usage import LimitExceeded, Used
+from agent_worker.pipelines.usage import Used
 
 MOST_ITEMS = 10_000
 
@@ -25,8 +27,7 @@ async def run(step: Step, block: ForEach) -> Effect:
     await step.execution.quiet.together([loop.work] * min(block.concurrency, len(loop.items)))
     if loop.has_failed:
         raise loop.errors[min(loop.errors)]
-    output = step.writes(block.output, loop.results)
-    return Effect(values=output.values, used=loop.used)
+    return step.writes(block.output, loop.results)
 
 
 class _Loop:
@@ -36,7 +37,6 @@ class _Loop:
         self.items = items
         self.results: list[JsonValue] = list(repeat(None, len(items)))
         self.errors: dict[int, ProcessorError] = {}
-        self.used = Used()
         self._step = step
         self._block = block
         self._rest: Iterator[tuple[int, JsonValue]] = iter(enumerate(items))
@@ -51,13 +51,12 @@ class _Loop:
                 await self._step.execution.quiet.ask(_nothing)
             try:
                 noted = await self._run_item(number, item)
-            except (ProviderPaused, Postponed, LimitExceeded):
+            except UNANSWERED:
                 raise
             except ProcessorError as error:
                 self.errors[number] = error
             else:
                 self.results[number] = noted.get("value")
-                self.used += Used.read(noted.get("used"))
 
     @property
     def has_failed(self) -> bool:
@@ -74,10 +73,10 @@ class _Loop:
             is_live = True
             inner = self._step.scope.fork(number)
             inner.values[block.item] = item
-            before = inner.used
-            await execution.run_steps(execution, block.steps, inner)
+            part = replace(execution, budget=execution.budget.part())
+            await part.run_steps(part, block.steps, inner)
             value = None if block.collect is None else inner.values.get(block.collect)
-            return {"value": value, "used": (inner.used - before).as_json()}
+            return {"value": value, "used": part.budget.used.as_json()}
 
         noted = await execution.ctx.step(f"item:{self._step.place}@{number}", run_live)
         if not is_live:

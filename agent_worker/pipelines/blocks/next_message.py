@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agent_worker.domain.chat import ChatMessage, ChatRequest, ToolSpec
+from agent_worker.domain.chat import ChatMessage, ChatRequest
 from agent_worker.domain.chat import ToolCall as ModelCall
 from agent_worker.domain.errors import ProcessorError
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.answers import Answer, ask
 from agent_worker.pipelines.blocks.add_message import require_thread
-from agent_worker.pipelines.calls import REFERENCE_TOOL, Call, Caller, Outcome
+from agent_worker.pipelines.calls import Caller
 from agent_worker.pipelines.definition.blocks import NextMessage, StartThread
 from agent_worker.pipelines.definition.threads import ThreadConfig
 from agent_worker.pipelines.execution import Execution, Step
 from agent_worker.pipelines.state import Effect, Scope, Thread
+from agent_worker.pipelines.toolbox import has_tools, tools_of_thread
+from agent_worker.pipelines.toolbox.offer import Call, Offer, Outcome
 from agent_worker.pipelines.types.inputs import check_value
-from agent_worker.pipelines.types.schema import drop_absent, parameters_schema, response_schema
+from agent_worker.pipelines.types.schema import drop_absent, response_schema
 from agent_worker.pipelines.types.shapes import ObjectType, Shape
 
 _CHARACTERS_PER_TOKEN = 4
@@ -34,7 +36,8 @@ async def run(step: Step, block: NextMessage) -> Effect:
             itself (`model_loop`).
     """
     thread = require_thread(step, block.thread)
-    conversation = _Conversation(step, block, thread, _config(step.execution, thread))
+    config = _config(step.execution, thread)
+    conversation = _Conversation(step, block, thread, config, await tools_of_thread(step, config))
     answer = await conversation.run()
     value: JsonValue = (
         answer.text if block.response_type is None else _parsed(step, block.response_type, answer)
@@ -43,13 +46,10 @@ async def run(step: Step, block: NextMessage) -> Effect:
     return Effect(values=values, messages={block.thread: conversation.added})
 
 
-def has_tools(execution: Execution, scope: Scope, block: NextMessage) -> bool:
+def may_take_rounds(execution: Execution, scope: Scope, block: NextMessage) -> bool:
     """Tell whether the block may take several rounds, and so has checkpoints inside."""
     thread = scope.threads.get(block.thread)
-    if thread is None:
-        return False
-    config = _config(execution, thread)
-    return bool(config.tools or config.references)
+    return thread is not None and has_tools(_config(execution, thread))
 
 
 def _config(execution: Execution, thread: Thread) -> ThreadConfig:
@@ -68,6 +68,7 @@ class _Conversation:
     block: NextMessage
     thread: Thread
     config: ThreadConfig
+    tools: Mapping[str, Offer]
     added: list[JsonObject] = field(default_factory=list)
 
     async def run(self) -> Answer:
@@ -88,13 +89,13 @@ class _Conversation:
         return Answer(next((text for text in reversed(texts) if text), ""), (), "tool-calls", answer.model)
 
     async def _ask(self, number: int) -> Answer:
-        if not (self.config.tools or self.config.references):
+        if not has_tools(self.config):
             return await ask(
                 self.step, self._request(), self.thread.setup, part=f"{number}", block=self.block
             )
 
         async def ask_model() -> JsonObject:
-            before = self.step.used
+            before = self.step.execution.budget.used
             answer = await ask(
                 self.step, self._request(), self.thread.setup, part=f"{number}", block=self.block
             )
@@ -102,14 +103,16 @@ class _Conversation:
                 # Here, so that an answer that does not fit is not remembered.
                 _parsed(self.step, self.block.response_type, answer)
             for index, call in enumerate(answer.calls):
-                await Caller(self.step).announce(self._named(number, index, call), written=call.arguments)
-            return {**answer.as_json(), "used": (self.step.used - before).as_json()}
+                await Caller(self.step, self.tools).announce(
+                    self._named(number, index, call), written=call.arguments
+                )
+            return {**answer.as_json(), "used": (self.step.execution.budget.used - before).as_json()}
 
         return Answer.read(await self.step.note(f"model-{number}", ask_model))
 
     async def _call(self, number: int, calls: Sequence[ModelCall]) -> None:
         named = [self._named(number, index, call) for index, call in enumerate(calls)]
-        outcomes = await Caller(self.step).make(named, part=f"{number}")
+        outcomes = await Caller(self.step, self.tools).make(named, part=f"{number}")
         for call, outcome in zip(calls, outcomes, strict=True):
             self.added.append({"role": "tool", "content": self._cut(outcome), "toolCallId": call.id})
 
@@ -155,7 +158,7 @@ class _Conversation:
             temperature=float(temperature) if isinstance(temperature, int | float) else None,
             max_tokens=self.config.max_output_tokens,
             json_schema=self._schema(),
-            tools=tuple(self._tools()),
+            tools=tuple(offer.spec for offer in self.tools.values()),
             thinking=thinking,  # type: ignore[arg-type]  # start-thread has checked it
         )
 
@@ -164,28 +167,6 @@ class _Conversation:
             return None
         definition = self.step.execution.definition
         return response_schema(_response_type(self.step, self.block.response_type), definition.types)
-
-    def _tools(self) -> list[ToolSpec]:
-        definition = self.step.execution.definition
-        specs = [
-            ToolSpec(
-                name,
-                definition.tools[name].description,
-                parameters_schema(definition.tools[name].parameters, definition.types),
-            )
-            for name in self.config.tools
-        ]
-        if self.config.references:
-            known = {name: definition.references[name].description for name in self.config.references}
-            listed = "; ".join(f"{name}: {description}" for name, description in known.items())
-            schema: JsonObject = {
-                "type": "object",
-                "properties": {"name": {"type": "string", "enum": list(known)}},
-                "required": ["name"],
-                "additionalProperties": False,
-            }
-            specs.append(ToolSpec(REFERENCE_TOOL, f"Read a document. There are: {listed}", schema))
-        return specs
 
 
 def _response_type(step: Step, name: str) -> ObjectType:

@@ -45,9 +45,7 @@ def _check_available(name: str, config: ThreadConfig) -> None:
     wanted = {
         "skills": config.skills,
         "mcpServers": config.mcp_servers,
-        "workers": config.workers,
         "webSearch": config.web_search,
-        "todoList": config.todo_list,
         "anthropic": config.anthropic,
     }
     for field, value in wanted.items():
