@@ -265,6 +265,41 @@ as $$
   from agent_worker.fire_schedules(p_names, p_crons, p_timezones, p_seen, p_slots, p_next, p_errors) r
 $$;
 
+create function public.agent_worker_push_definition(p_kind text, p_slug text, p_content text) returns json
+language sql
+set search_path = ''
+as $$
+  select json_agg(r) from agent_worker.push_definition(p_kind, p_slug, p_content::jsonb) r
+$$;
+
+create function public.agent_worker_find_definition(p_kind text, p_reference text, p_version integer) returns json
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(json_agg(r), '[]') from agent_worker.find_definition(p_kind, p_reference, p_version) r
+$$;
+
+create function public.agent_worker_list_definitions(p_kind text) returns json
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(json_agg(r), '[]') from agent_worker.list_definitions(p_kind) r
+$$;
+
+create function public.agent_worker_list_versions(p_kind text, p_reference text) returns json
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(json_agg(r), '[]') from agent_worker.list_versions(p_kind, p_reference) r
+$$;
+
+create function public.agent_worker_archive_definition(p_kind text, p_reference text) returns json
+language sql
+set search_path = ''
+as $$
+  select json_agg(r) from agent_worker.archive_definition(p_kind, p_reference) r
+$$;
+
 -- By name for each role: a project's default privileges may have granted them one by one.
 do $$
 declare

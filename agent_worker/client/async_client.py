@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Self, TypeVar, Unpack
 from uuid import UUID, uuid4
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
-
 from agent_worker.client.columns import TaskColumns, new_task
-from agent_worker.client.news import News
 from agent_worker.client.text import Text, TextPiece
 from agent_worker.db.connection import Database
+from agent_worker.db.following import Followers
+from agent_worker.db.patience import patiently
 from agent_worker.db.questions import Questions
-from agent_worker.db.tasks import Tasks
+from agent_worker.db.tasks import Following, Tasks
 from agent_worker.domain.client_errors import (
     DuplicateTask,
     TaskCancelled,
@@ -24,7 +24,7 @@ from agent_worker.domain.client_errors import (
     TaskNotFound,
     WaitTimeout,
 )
-from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable
+from agent_worker.domain.errors import ConfigurationError
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.records import Question, TaskEvent, TaskResult
 from agent_worker.domain.task import TaskStatus
@@ -75,7 +75,7 @@ class AsyncClient:
         self._db = Database(database_url, max_size=pool_size)
         self._tasks = Tasks(self._db)
         self._questions = Questions(self._db)
-        self._news = News(self._db.conninfo, poll_s=poll_s)
+        self._followers = Followers(self._db, poll_s=poll_s)
         self._patience_s = patience_s
         self._opening = asyncio.Lock()
         self._is_open = False
@@ -102,14 +102,14 @@ class AsyncClient:
     async def close(self) -> None:
         """Close all connections; twice is fine. Calls that still wait raise RuntimeError."""
         self._is_closed = True
-        self._news.call_all()
-        await self._news.stop()
+        self._followers.call_all()
+        await self._followers.stop()
         await self._db.close()
 
     @property
     def is_listening(self) -> bool:
         """Whether notifications arrive. Waits work without them too, up to `poll_s` later."""
-        return self._news.is_connected
+        return self._followers.is_connected
 
     async def submit(self, prompt_or_payload: str | JsonObject, **columns: Unpack[TaskColumns]) -> UUID:
         """Insert a task and return its id.
@@ -192,8 +192,8 @@ class AsyncClient:
             raise WaitTimeout(task_id, timeout_s or 0.0) from exc
 
     async def _ended(self, task_id: UUID) -> TaskResult:
-        await self._news.start()
-        with self._news.of(task_id) as ear:
+        await self._followers.start()
+        with self._followers.of(task_id) as ear:
             while True:
                 result = await self.look(task_id)
                 if result.status.is_final:
@@ -220,26 +220,24 @@ class AsyncClient:
         """
         clock = asyncio.get_running_loop().time
         deadline = None if timeout_s is None else clock() + timeout_s
-        await self._news.start()
-        with self._news.of(task_id) as ear:
-            while True:
-                step = await self._patiently(partial(self._tasks.follow, task_id, after_seq=after_seq))
-                if step is None:
-                    raise TaskNotFound(f"there is no task {task_id}")
-                for event in step.events:
-                    after_seq = event.seq
-                    yield event
-                if not step.is_all:
-                    continue
-                if step.status.is_final:
-                    result = await self.look(task_id)
-                    if result.status.is_final:
-                        completed(result)
-                        return
-                left_s = None if deadline is None else deadline - clock()
-                if timeout_s is not None and left_s is not None and left_s <= 0:
-                    raise WaitTimeout(task_id, timeout_s)
-                await ear.pause(left_s)
+        while True:
+            left_s = None if deadline is None else max(deadline - clock(), 0.0)
+            pages = self._followers.pages(task_id, after_seq=after_seq, timeout_s=left_s, look=self._follow)
+            try:
+                async with contextlib.aclosing(pages):
+                    async for page in pages:
+                        for event in page.events:
+                            after_seq = event.seq
+                            yield event
+            except WaitTimeout:
+                raise WaitTimeout(task_id, timeout_s or 0.0) from None
+            result = await self.look(task_id)
+            if result.status.is_final:  # else it was run again meanwhile
+                completed(result)
+                return
+
+    async def _follow(self, task_id: UUID, *, after_seq: int) -> Following | None:
+        return await self._patiently(partial(self._tasks.follow, task_id, after_seq=after_seq))
 
     async def stream_text(
         self, task_id: UUID, *, timeout_s: float | None = None
@@ -286,13 +284,7 @@ class AsyncClient:
             await self._open()
             return await _cancellably(call())
 
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(DatabaseUnavailable),
-            stop=stop_after_delay(self._patience_s),
-            wait=wait_random_exponential(multiplier=0.1, max=2.0),
-            reraise=True,
-        )
-        return await retrying(once)
+        return await patiently(once, patience_s=self._patience_s)
 
     async def _open(self) -> None:
         if self._is_closed:

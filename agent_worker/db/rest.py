@@ -39,7 +39,9 @@ _uuid, _time, _float = _optional(UUID), _optional(datetime.fromisoformat), _opti
 
 _READ: Mapping[str, Callable[[Any], object]] = {
     **dict.fromkeys(("id", "user_id", "parent_id", "task_id"), _uuid),
-    **dict.fromkeys(("created_at", "started_at", "next_fire_at", "last_slot", "seen_at", "slot"), _time),
+    **dict.fromkeys(
+        ("created_at", "updated_at", "started_at", "next_fire_at", "last_slot", "seen_at", "slot"), _time
+    ),
     **dict.fromkeys(("waited_s", "next_due_s", "next_expiry_s"), _float),
     "cancel_ids": lambda values: [UUID(value) for value in values],
 }

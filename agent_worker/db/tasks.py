@@ -61,6 +61,11 @@ class Following:
     events: tuple[TaskEvent, ...]
     is_all: bool
 
+    @property
+    def is_end(self) -> bool:
+        """Whether the task has ended and nothing of its stream is left."""
+        return self.is_all and self.status.is_final
+
 
 class Tasks:
     """The table of tasks through the eyes of somebody who wants answers. Reads see every tenant's rows."""

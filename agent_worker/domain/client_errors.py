@@ -5,7 +5,8 @@ AgentWorkerError
 ├── TaskRefused            the row breaks a rule of the table; the message names the rule
 │   ├── DuplicateTask      an unfinished task has this dedupe_key, or any task this id
 │   ├── InvalidSchedule    the cron expression or the time zone means nothing
-│   └── DuplicateSchedule  a schedule has this name
+│   ├── DuplicateSchedule  a schedule has this name
+│   └── DefinitionRefused  a definition cannot be stored
 ├── ScheduleNotFound       no schedule has this name
 ├── WorkerNotFound         no living worker has this name
 ├── TaskNotFound           no such task or question, or a shortened id that fits several
@@ -56,6 +57,10 @@ class DuplicateSchedule(TaskRefused):
 
 class ScheduleNotFound(AgentWorkerError):
     """No schedule has this name."""
+
+
+class DefinitionRefused(TaskRefused):
+    """A definition cannot be stored; the message names the rule."""
 
 
 class LimitRefused(AgentWorkerError):

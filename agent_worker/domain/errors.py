@@ -12,6 +12,7 @@ AgentWorkerError
 └── ProcessorError            an attempt failed: `code`, `retryable`
     ├── InvalidPayload        the request cannot be processed; names the JSON path
     ├── UnknownProcessor      no processor of that kind
+    ├── UnknownDefinition     no stored definition of that name; see definitions
     ├── UpstreamError         a model provider or tool refused or broke
     │   └── ProviderPaused    it is overloaded, so nobody asks it for a while
     ├── Postponed             the task goes on later, by its own wish

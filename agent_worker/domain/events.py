@@ -28,6 +28,7 @@ TEXT_DELTA = "text-delta"
 TEXT_END = "text-end"
 CLIENT_TOOL_REQUEST = "client-tool-request"
 HUMAN_REQUEST = "human-request"
+HUMAN_ANSWER = "human-answer"
 
 _TYPE = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
@@ -144,9 +145,23 @@ def client_tool_request(execution_id: str, tool_calls: Sequence[JsonObject]) -> 
     return Event(CLIENT_TOOL_REQUEST, {"executionId": execution_id, "toolCalls": list(tool_calls)})
 
 
-def human_request(*, key: str, kind: str, title: str) -> Event:
-    """Say that a row in `human_tasks` now waits for a person."""
-    return Event(HUMAN_REQUEST, {"key": key, "type": kind, "title": title})
+def human_request(
+    *, key: str, kind: str, title: str, description: str = "", form: JsonObject | None = None
+) -> Event:
+    """Say that a row in `human_tasks` now waits for a person; description and form only where there are any."""
+    fields: JsonObject = {"key": key, "type": kind, "title": title}
+    more: JsonObject = {"description": description, "form": form}
+    return Event(HUMAN_REQUEST, {**fields, **{name: value for name, value in more.items() if value}})
+
+
+def human_answer(*, key: str, response: JsonObject) -> Event:
+    """Say what a person has answered to the question `key`."""
+    return Event(HUMAN_ANSWER, {"key": key, "response": response})
+
+
+def human_silence(*, key: str, reason: str) -> Event:
+    """Say why nobody will answer the question `key`."""
+    return Event(HUMAN_ANSWER, {"key": key, "error": reason})
 
 
 def with_step(event: Event, step: str | None) -> Event:
@@ -168,6 +183,7 @@ _PROVIDER_CODES = frozenset(
 _ERROR_TYPES: dict[str, str] = {
     "invalid_payload": "validation_error",
     "unknown_kind": "not_found_error",
+    "unknown_definition": "not_found_error",
     "model_not_found": "not_found_error",
     "rate_limited": "rate_limit_error",
     "upstream_unauthorized": "authentication_error",

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 from uuid import UUID
 
 from agent_worker.domain.chat import ChatModel
+from agent_worker.domain.definitions import StoredDefinition
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.task import Resume, Task
@@ -88,6 +89,20 @@ class TaskContext(Protocol):
 
         Raises:
             ProcessorError: No such provider, or its key is missing (code `unknown_model` or `missing_key`).
+        """
+        ...
+
+    async def definition(self, reference: str, version: int | None = None) -> StoredDefinition:
+        """Return a stored definition of the task's own kind.
+
+        Another attempt may find a newer one: keep `version` in a step, and name it from then on.
+
+        Args:
+            reference: Its slug or id.
+            version: Which one; None means the newest.
+
+        Raises:
+            UnknownDefinition: There is none (code `unknown_definition`, not retryable).
         """
         ...
 

@@ -21,6 +21,11 @@ _TOOL = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _MODEL = re.compile(r"[a-z][a-z0-9_.-]{0,63}/[^\s]{1,200}")
 
 
+def block_step(place: str) -> str:
+    """Return the key under which what a block has done is remembered; what it says is said in this step."""
+    return f"block:{place}"
+
+
 def is_variable(name: str) -> bool:
     """Tell whether a name is UPPER_SNAKE, as inputs, variables and resources are."""
     return _VARIABLE.fullmatch(name) is not None

@@ -42,6 +42,8 @@ from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.execution import Execution, Step, Surroundings
 from agent_worker.pipelines.interruptions import PAUSES
 from agent_worker.pipelines.kept import Kept
+from agent_worker.pipelines.library import NO_PINS, START, Pins
+from agent_worker.pipelines.names import block_step
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
@@ -72,6 +74,7 @@ async def run_pipeline(
     ctx: TaskContext,
     around: Surroundings,
     price: Price | None = None,
+    pins: Pins = NO_PINS,
 ) -> Result:
     """Run a worker, or go on with it.
 
@@ -82,6 +85,7 @@ async def run_pipeline(
         ctx: The attempt's.
         around: Tools, other workers, providers.
         price: What calls of models cost; needed for `maxCost`.
+        pins: Which stored definitions it uses; kept for its further attempts.
 
     Raises:
         InvalidPayload: The inputs do not fit.
@@ -100,7 +104,7 @@ async def run_pipeline(
     )
     inputs = complete_inputs(definition.inputs, given, definition.types, path="$.input")
     try:
-        await _start(execution, inputs)
+        await _start(execution, inputs, pins)
         async with AsyncExitStack() as limits:
             await _limit_time(execution, limits)
             output = await _run_worker(execution, inputs)
@@ -144,8 +148,8 @@ async def _run_worker(execution: Execution, inputs: JsonObject) -> JsonValue:
     return None if definition.output is None else scope.values.get(definition.output)
 
 
-async def _start(execution: Execution, inputs: JsonObject) -> None:
-    """Open the leg; the first one's start is kept, so that whoever reads the whole stream sees it first."""
+async def _start(execution: Execution, inputs: JsonObject, pins: Pins) -> None:
+    """Open the leg; the first one's start is kept, so that whoever reads the whole stream sees it first, and so are the pins."""
     opened = False
 
     async def open_stream() -> JsonObject:
@@ -154,9 +158,9 @@ async def _start(execution: Execution, inputs: JsonObject) -> None:
         await execution.stream.start_leg()
         settings = execution.definition.settings
         await execution.stream.start_worker(settings.slug, description=settings.description, inputs=inputs)
-        return {}
+        return pins.as_json()
 
-    await execution.ctx.step("run:start", open_stream)
+    await execution.ctx.step(START, open_stream)
     if not opened:
         await execution.stream.start_leg()
 
@@ -224,7 +228,7 @@ async def _remembered(step: Step) -> Effect:
         is_live = True
         return (await _bracketed(step)).as_json()
 
-    effect = Effect.read(await step.execution.ctx.step(f"block:{step.place}", run))
+    effect = Effect.read(await step.execution.ctx.step(block_step(step.place), run))
     if not is_live:
         step.execution.budget.restore(effect.used)
     return effect

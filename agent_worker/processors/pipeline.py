@@ -1,12 +1,14 @@
 """Kind `pipeline`: run a worker that a document describes.
 
-Request:
+Request, with exactly one of `agent` and `definition`:
 
 ```json
 {
+  "agent": "summarise",             slug or id of a stored definition
+  "version": 3,                     of it; the newest when none is named, the same one for all attempts
   "definition": {"settings": {…}, "protocol": "…", "prompts": […], "references": […]},
-  "input": {"TOPIC": "…"},          values of the definition's inputs
-  "workers": {"slug": {…}}          definitions of workers that it calls with run-worker
+  "workers": {"slug": {…}},         definitions of workers that it calls; of others the stored ones are taken
+  "input": {"TOPIC": "…"}           values of the definition's inputs
 }
 ```
 
@@ -18,7 +20,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,8 +34,7 @@ from agent_worker.tools.registry import Tool, ToolRegistry
 
 if TYPE_CHECKING:
     from agent_worker.pipelines.definition.document import Definition
-
-MOST_WORKERS = 20
+    from agent_worker.pipelines.library import Library
 
 
 class PipelineSettings(BaseSettings):
@@ -61,6 +63,22 @@ class Pipeline:
     """Run a definition's steps; what has finished is never run again."""
 
     kind = "pipeline"
+    # What people fill in stands above; programs may send the definition itself.
+    payload_schema: ClassVar[JsonObject] = {
+        "type": "object",
+        "properties": {
+            "agent": {"type": "string", "minLength": 1, "description": "Slug or id of a stored definition."},
+            "input": {"type": "object", "description": "Values of its inputs, by name."},
+            "version": {"type": "integer", "minimum": 1, "description": "Left out, the newest."},
+        },
+        "oneOf": [
+            {"required": ["agent"]},
+            {
+                "required": ["definition"],
+                "properties": {"definition": {"type": "object"}, "workers": {"type": "object"}},
+            },
+        ],
+    }
 
     def __init__(self, settings: PipelineSettings) -> None:
         self.timeout_s = settings.timeout_s
@@ -81,18 +99,33 @@ class Pipeline:
         given = payload.get("input")
         if given is not None and not isinstance(given, Mapping):
             raise InvalidPayload("must be an object", path="$.input")
-        definition, library = await asyncio.to_thread(_read, payload)
+        named = _named(payload)
+        # Reading takes long, where there is something to read.
+        inline = {} if payload.get("workers") is None else await asyncio.to_thread(_workers, payload)
+        what = await asyncio.to_thread(_definition, payload) if named is None else named
+        loaded = await self._library.load(ctx, what, inline)
+        definition = loaded.definition
+        if definition.settings.format != "worker":
+            path = "$.definition" if named is None else "$.agent"
+            raise InvalidPayload("is interactive; only workers can be run as tasks", path=path)
         result = await run_pipeline(
             definition,
             given or {},
             task=task,
             ctx=ctx,
-            around=Surroundings(self.tools, library),
+            around=Surroundings(self.tools, loaded.workers),
+            pins=loaded.pins,
         )
         response: dict[str, JsonValue] = {"usage": result.used.as_json()}
         if definition.output is not None:
             response["output"] = result.output
         return response
+
+    @cached_property
+    def _library(self) -> Library:
+        from agent_worker.pipelines.library import Library  # noqa: PLC0415
+
+        return Library()
 
 
 def _tools(settings: PipelineSettings) -> Iterator[Tool]:
@@ -107,19 +140,35 @@ def _tools(settings: PipelineSettings) -> Iterator[Tool]:
         yield from (HttpTool(name, url) for name, url in settings.tool_urls.items())
 
 
-def _read(payload: JsonObject) -> tuple[Definition, dict[str, Definition]]:
+def _named(payload: JsonObject) -> tuple[str, int | None] | None:
+    """Return the stored definition that the request names, and which version of it; None when it brings one along."""
+    agent, version = payload.get("agent"), payload.get("version")
+    if (agent is None) == (payload.get("definition") is None):
+        raise InvalidPayload("must name an agent or bring a definition, one of the two")
+    if agent is None:
+        if version is not None:
+            raise InvalidPayload("is of stored definitions; this request brings one along", path="$.version")
+        return None
+    if not isinstance(agent, str) or not agent:
+        raise InvalidPayload("must be the slug or id of a stored definition", path="$.agent")
+    if version is not None and (isinstance(version, bool) or not isinstance(version, int)):
+        raise InvalidPayload("must be a whole number", path="$.version")
+    return agent, version
+
+
+def _definition(payload: JsonObject) -> Definition:
     from agent_worker.pipelines.reading.wire import read_wire  # noqa: PLC0415
     from agent_worker.pipelines.validation import load  # noqa: PLC0415
 
-    if "definition" not in payload:
-        raise InvalidPayload("is required", path="$.definition")
-    definition = load(read_wire(payload["definition"]), path="$.definition")
-    if definition.settings.format != "worker":
-        raise InvalidPayload("is interactive; only workers can be run as tasks", path="$.definition")
-    workers = payload.get("workers")
-    if workers is None:
-        return definition, {}
+    return load(read_wire(payload["definition"]), path="$.definition")
+
+
+def _workers(payload: JsonObject) -> dict[str, Definition]:
+    from agent_worker.pipelines.library import MOST_WORKERS  # noqa: PLC0415
+    from agent_worker.pipelines.reading.wire import read_wire  # noqa: PLC0415
+    from agent_worker.pipelines.validation import load  # noqa: PLC0415
+
+    workers = payload["workers"]
     if not isinstance(workers, Mapping) or len(workers) > MOST_WORKERS:
         raise InvalidPayload(f"must be an object of at most {MOST_WORKERS} definitions", path="$.workers")
-    library = {slug: load(read_wire(body), path=f"$.workers.{slug}") for slug, body in workers.items()}
-    return definition, library
+    return {slug: load(read_wire(body), path=f"$.workers.{slug}") for slug, body in workers.items()}

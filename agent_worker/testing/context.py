@@ -19,10 +19,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NoReturn, TypeVar
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from agent_worker.domain import events as ev
 from agent_worker.domain.chat import ChatModel
+from agent_worker.domain.definitions import StoredDefinition, UnknownDefinition
 from agent_worker.domain.errors import LeaseLost, ProcessorError
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
@@ -42,6 +43,19 @@ from agent_worker.llm.echo import EchoChat
 from agent_worker.telemetry import task_logger
 
 Answer = TypeVar("Answer")
+
+
+def make_definition(slug: str, content: JsonObject, *, version: int = 1) -> StoredDefinition:
+    """Return a definition as a worker would find it; all versions of a slug have the same id."""
+    now = datetime.now(UTC)
+    return StoredDefinition(
+        id=uuid5(NAMESPACE_URL, f"definition:{slug}"),
+        slug=slug,
+        version=version,
+        content=content,
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def make_task(payload: JsonObject | None = None, *, kind: str = "test", attempt: int = 1) -> Task:
@@ -77,6 +91,7 @@ class FakeContext:
         human: Answers to `ask_human` by key; a `ProcessorError` is raised.
         client: Tool results for `ask_client` by key; a `ProcessorError` is raised.
         children: Response payloads for `wait`, by the child's key or kind; a `ProcessorError` is raised.
+        definitions: What `definition` finds, in any number of versions.
         known: What earlier attempts remembered; changed in place.
 
     Attributes:
@@ -95,6 +110,7 @@ class FakeContext:
         human: Mapping[str, JsonObject | ProcessorError] | None = None,
         client: Mapping[str, Sequence[JsonObject] | ProcessorError] | None = None,
         children: Mapping[str, JsonObject | ProcessorError] | None = None,
+        definitions: Sequence[StoredDefinition] = (),
         known: dict[str, Checkpoint] | None = None,
     ) -> None:
         self.task = task or make_task()
@@ -106,6 +122,7 @@ class FakeContext:
         self.checkpoint = FakeCheckpoints(self)
         self._known = {} if known is None else known
         self._models = models
+        self._definitions = tuple(definitions)
         self._human, self._client, self._children = human or {}, client or {}, children or {}
         self._deadline = time.monotonic() + 600
         self._step: contextvars.ContextVar[str | None] = contextvars.ContextVar("fake_step", default=None)
@@ -133,6 +150,7 @@ class FakeContext:
         human: Mapping[str, JsonObject | ProcessorError] | None = None,
         client: Mapping[str, Sequence[JsonObject] | ProcessorError] | None = None,
         children: Mapping[str, JsonObject | ProcessorError] | None = None,
+        definitions: Sequence[StoredDefinition] | None = None,
     ) -> FakeContext:
         """Return the context of the next attempt: the same task, memory and answers, and those given now."""
         ctx = FakeContext(
@@ -141,6 +159,7 @@ class FakeContext:
             human={**self._human, **(human or {})},
             client={**self._client, **(client or {})},
             children={**self._children, **(children or {})},
+            definitions=self._definitions if definitions is None else definitions,
             known=self._known,
         )
         ctx.spawned = list(self.spawned)
@@ -171,6 +190,17 @@ class FakeContext:
     def model(self, name: str | None = None) -> ChatModel:
         """Return what `models` finds, or the echo model."""
         return EchoChat() if self._models is None else self._models(name)
+
+    async def definition(self, reference: str, version: int | None = None) -> StoredDefinition:
+        """Return a given definition."""
+        found = [
+            each
+            for each in self._definitions
+            if reference in {each.slug, str(each.id)} and version in {None, each.version}
+        ]
+        if not found:
+            raise UnknownDefinition(self.task.kind, reference, version)
+        return max(found, key=lambda each: each.version)
 
     async def emit(self, event: Event) -> None:
         """Record an event."""

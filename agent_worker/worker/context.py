@@ -9,9 +9,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from uuid import UUID
 
+from agent_worker.db.definitions import Definitions
 from agent_worker.db.queue import Spawned
 from agent_worker.domain import events as ev
 from agent_worker.domain.chat import ChatModel
+from agent_worker.domain.definitions import StoredDefinition, UnknownDefinition
 from agent_worker.domain.errors import LeaseLost, ProcessorError
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
@@ -38,6 +40,7 @@ class LiveContext(AttemptFacts):
         lease: What its writes name.
         recorder: Where its writes go.
         models: Finds a chat model by id.
+        definitions: Stored definitions of the task's kind.
         known: What the task remembers from before; changed in place as it learns more.
         last_seq: Number of the task's last event so far.
         deadline: When the attempt times out, on the clock of `time.monotonic()`.
@@ -50,6 +53,7 @@ class LiveContext(AttemptFacts):
         lease: Lease,
         recorder: Recorder,
         models: Callable[[str | None], ChatModel],
+        definitions: Definitions,
         known: dict[str, Checkpoint],
         last_seq: int,
         deadline: float,
@@ -58,6 +62,7 @@ class LiveContext(AttemptFacts):
         self._lease = lease
         self._recorder = recorder
         self._models = models
+        self._definitions = definitions
         self._known = known
         self._spawned = 0
         self._texts = 0
@@ -81,6 +86,14 @@ class LiveContext(AttemptFacts):
     def model(self, name: str | None = None) -> ChatModel:
         """Return a chat model by its id."""
         return self._models(name)
+
+    async def definition(self, reference: str, version: int | None = None) -> StoredDefinition:
+        """Return a stored definition of the task's own kind."""
+        self._check_open()
+        found = await self._definitions.find(reference, version)
+        if found is None:
+            raise UnknownDefinition(self._task.kind, reference, version)
+        return found
 
     # Speaking
 
@@ -213,7 +226,7 @@ class LiveContext(AttemptFacts):
             "assignee": None if assignee is None else str(assignee),
         }
         question = Question(key=key, call=Call.HUMAN, fields=fields, timeout_s=timeout_s)
-        request = ev.human_request(key=key, kind=type, title=title)
+        request = ev.human_request(key=key, kind=type, title=title, description=description, form=form)
         return self._response(question, (request,), late="human_timeout", withdrawn="human_cancelled")
 
     async def ask_client(

@@ -21,6 +21,7 @@ from uuid import UUID
 
 import structlog
 
+from agent_worker.db.definitions import Definitions
 from agent_worker.db.queue import Queue
 from agent_worker.domain.backoff import Backoff, after_failure
 from agent_worker.domain.chat import ChatModel
@@ -106,6 +107,7 @@ class Executor:
         processors: By kind.
         processes: Run those that ask for a process.
         models: Finds a chat model by id.
+        definitions: Stored definitions by kind of task.
         metrics: Where outcomes are counted.
         backoff: Delay between attempts.
         cancel_grace_s: How long a cancelled processor may take to clean up before it is left behind.
@@ -121,6 +123,7 @@ class Executor:
         processors: Mapping[str, Processor],
         processes: ProcessPool,
         models: Callable[[str | None], ChatModel],
+        definitions: Callable[[str], Definitions],
         metrics: Metrics,
         backoff: Backoff,
         cancel_grace_s: float,
@@ -135,6 +138,7 @@ class Executor:
             for kind, processor in processors.items()
         }
         self._models = models
+        self._definitions = definitions
         self._metrics = metrics
         self._backoff = backoff
         self._cancel_grace_s = cancel_grace_s
@@ -264,6 +268,7 @@ class Executor:
                 lease=attempt.lease,
                 recorder=self._recorder,
                 models=self._models,
+                definitions=self._definitions(task.kind),
                 known=known,
                 last_seq=last_seq,
                 deadline=attempt.deadline,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
+from agent_worker.domain.definitions import StoredDefinition
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.task import Resume, Task
@@ -119,6 +120,10 @@ class SyncTaskContext:
             return await asyncio.to_thread(fn)
 
         return self._call(self._ctx.step(key, call))
+
+    def definition(self, reference: str, version: int | None = None) -> StoredDefinition:
+        """Return a stored definition of the task's own kind."""
+        return self._call(self._ctx.definition(reference, version))
 
     def spawn(self, kind: str, payload: JsonObject, *, key: str | None = None) -> UUID:
         """Insert a child task once and return its id."""

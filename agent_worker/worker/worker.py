@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
 
+from agent_worker.db.definitions import Definitions
 from agent_worker.db.firing import Firing
 from agent_worker.db.fleet import Fleet, WorkerIdentity
 from agent_worker.db.link import Link
@@ -108,6 +110,7 @@ class Worker:
             processors=processors,
             processes=processes,
             models=models,
+            definitions=functools.partial(Definitions, link.transport),
             metrics=metrics,
             backoff=options.backoff,
             cancel_grace_s=options.cancel_grace_s,

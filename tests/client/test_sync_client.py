@@ -132,7 +132,7 @@ def test_closing_ends_the_calls_of_other_threads(database_url: str) -> None:
 def pool_is_busy(client: Client) -> None:
     """Wait until three waits have begun."""
     deadline = time.monotonic() + 10
-    while client._client._news.followers < 3:
+    while client._client._followers.count < 3:
         assert time.monotonic() < deadline
         time.sleep(0.005)
 

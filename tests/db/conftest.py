@@ -32,6 +32,7 @@ EMPTY: LiteralString = """
     DELETE FROM agent_worker.workers;
     DELETE FROM agent_worker.kinds;
     DELETE FROM agent_worker.schedules;
+    DELETE FROM agent_worker.definitions;
     DELETE FROM realtime.messages;
 """
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue
+from agent_worker.domain.records import TaskEvent, TaskResult
 from agent_worker.domain.task import Task
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.execution import Surroundings
+from agent_worker.pipelines.legs import Audience, Legs
 from agent_worker.pipelines.runner import Result, run_pipeline
 from agent_worker.testing.context import FakeContext, make_task
 from agent_worker.tools.registry import Tool, ToolRegistry
+from tests.pipelines import accepting
 
 PAIRS = {
     "block-start": ("block-end", "blockId"),
@@ -106,3 +110,73 @@ class Counting:
         if isinstance(answer, BaseException):
             raise answer
         return answer  # type: ignore[no-any-return]
+
+
+def stored(*rows: tuple[str, JsonObject]) -> list[TaskEvent]:
+    """Number rows as the events table does; each `attempt-start` begins an attempt."""
+    attempt, events = 0, []
+    for seq, (kind, fields) in enumerate(rows, start=1):
+        attempt += kind == "attempt-start"
+        events.append(TaskEvent(seq, kind, fields, attempt, datetime.now(UTC)))
+    return events
+
+
+def hear(
+    events: Sequence[TaskEvent], audience: Audience, *, task_id: str, end: TaskResult | None = None
+) -> list[list[dict[str, Any]]]:
+    """Return what each leg of a run says to an audience, having held it to the protocol."""
+    legs = Legs(task_id, audience)
+    heard: list[list[dict[str, Any]]] = []
+    is_new = True
+    for event in events:
+        if told := legs.feed(event):
+            if is_new:
+                heard.append([])
+            heard[-1] += [dict(each) for each in told]
+            is_new = legs.is_over
+    if end is not None and (told := legs.end(end.status, end.response)):
+        if is_new:
+            heard.append([])
+        heard[-1] += [dict(each) for each in told]
+    check_legs(heard, audience, task_id=task_id)
+    return heard
+
+
+def check_legs(heard: Sequence[Sequence[JsonObject]], audience: Audience, *, task_id: str) -> None:
+    """Hold the legs of one run to the protocol: every event is taken, everything that begins ends, once."""
+    opened: dict[tuple[str, str], bool] = {}
+    for leg in heard:
+        for event in leg:
+            assert accepting.problem(event) is None, (event, accepting.problem(event))
+        kinds = [str(event["type"]) for event in leg]
+        assert kinds[0] == "start"
+        ends = [event for event in leg if event["type"] in {"finish", "error"}]
+        assert len(ends) == 1, kinds
+        assert kinds[-1] == "usage" or leg[-1] is ends[0], kinds
+        asked = "tool-request" if audience == "server" else "client-tool-request"
+        reason = "tool-calls" if audience == "server" else "client-tool-calls"
+        assert (asked in kinds) == (ends[0].get("finishReason") == reason), kinds
+        for event in leg:
+            _open_or_close(opened, event)
+    results = [e for leg in heard for e in leg if e["type"] == "worker-result" and e["workerId"] == task_id]
+    last = next(event for event in heard[-1] if event["type"] in {"finish", "error"})
+    is_over = last["type"] == "error" or last["finishReason"] == "stop"
+    started = any(event["type"] == "worker-start" for leg in heard for event in leg)
+    assert len(results) == (1 if is_over and started else 0)
+    if is_over:
+        assert not [place for place, is_open in opened.items() if is_open]
+
+
+def _open_or_close(opened: dict[tuple[str, str], bool], event: JsonObject) -> None:
+    kind = str(event["type"])
+    for begin, (end, key) in {**PAIRS, "worker-start": ("worker-result", "workerId")}.items():
+        place = (begin, str(event.get(key)))
+        if kind == begin:
+            # A worker that was cut off as it began does so again.
+            assert begin == "worker-start" or not opened.get(place), f"{place} begins twice"
+            opened[place] = True
+        elif kind == end:
+            assert opened.get(place), f"{place} ends without having begun"
+            opened[place] = False
+        elif kind == begin.replace("-start", "-delta"):
+            assert opened.get(place), f"{place} speaks without having begun"

@@ -112,7 +112,9 @@ async def test_a_finished_loop_is_one_look_up_for_the_next_attempt() -> None:
     result, _ = await run(looping(ask), GIVEN, ctx=again, tools=[tool])
     assert result.output == ["A", "B", "C"]
     assert len(tool.calls) == 3
-    assert said(again) == ["start", "block-start", "block-end", "worker-result", "finish", "usage"]
+    assert said(again) == [
+        *("start", "block-start", "human-answer", "block-end", "worker-result", "finish", "usage")
+    ]
 
 
 async def test_questions_asked_side_by_side_come_one_at_a_time() -> None:

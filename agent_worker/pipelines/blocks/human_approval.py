@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent_worker.domain.errors import ProcessorError
+from agent_worker.domain.events import human_answer, human_silence
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.definition.flow import HumanApproval
 from agent_worker.pipelines.execution import Step
@@ -23,10 +24,11 @@ async def run(step: Step, block: HumanApproval) -> Effect:
             withdrawn (`human_cancelled`).
     """
     text = step.execution.prompt(block.prompt, block.input, step.scope)
+    ctx, key = step.execution.ctx, f"ask:{step.place}"
 
     async def ask() -> JsonObject:
-        return await step.execution.ctx.ask_human(
-            f"ask:{step.place}",
+        return await ctx.ask_human(
+            key,
             (block.title or block.description or block.name)[:_LONGEST_TITLE],
             description=text,
             form=_form(step, block),
@@ -36,9 +38,12 @@ async def run(step: Step, block: HumanApproval) -> Effect:
     try:
         answer = await step.execution.quiet.ask(ask)
     except ProcessorError as error:
+        await ctx.emit(human_silence(key=key, reason=str(error)))
         if error.code != _LATE or block.on_timeout == "fail":
             raise
         answer = {"approved": block.on_timeout == "approve"}
+    else:
+        await ctx.emit(human_answer(key=key, response=answer))
     is_approved = answer.get("approved") is True
     fields = {name: answer[name] for name in block.form if name in answer}
     values: dict[str, JsonValue] = {}

@@ -12,7 +12,7 @@ from agent_worker.worker.context import LiveContext
 _MISSING: Any = object()
 
 
-async def answer(ctx: LiveContext, name: str, given: dict[str, Any]) -> JsonValue:  # noqa: C901, PLR0911 - one flat list
+async def answer(ctx: LiveContext, name: str, given: dict[str, Any]) -> JsonValue:  # noqa: C901, PLR0911, PLR0912 - one flat list
     """Make one call and return its result as JSON.
 
     Args:
@@ -41,6 +41,8 @@ async def answer(ctx: LiveContext, name: str, given: dict[str, Any]) -> JsonValu
             return None if finished is None else {"value": finished.value}
         case "finish_step":
             await ctx.finish_step(given["key"], given["value"])
+        case "definition":
+            return (await ctx.definition(given["reference"], given["version"])).as_json()
         case "spawn":
             return str(await ctx.spawn(given["kind"], given["payload"], key=given["key"]))
         case "wait":

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
+from agent_worker.domain.definitions import StoredDefinition
 from agent_worker.domain.errors import LeaseLost, Unstorable
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
@@ -145,6 +146,11 @@ class RemoteTaskContext(AttemptFacts):
         value = as_stored(key, result)
         self._calls.call("finish_step", key=key, value=value)
         return value
+
+    def definition(self, reference: str, version: int | None = None) -> StoredDefinition:
+        """Return a stored definition of the task's own kind."""
+        written = self._calls.call("definition", reference=reference, version=version)
+        return StoredDefinition.read(written)  # type: ignore[arg-type]  # written by the other end: an object
 
     def spawn(self, kind: str, payload: JsonObject, *, key: str | None = None) -> UUID:
         """Insert a child task once and return its id."""

@@ -46,7 +46,8 @@ export interface AgentTaskEventData {
   'text-start': { id: string };
   'text-delta': { id: string; delta: string; step?: string };
   'text-end': { id: string };
-  'human-request': { key: string; type: string; title: string };
+  'human-request': { key: string; type: string; title: string; description?: string; form?: JsonObject };
+  'human-answer': { key: string; response?: JsonObject; error?: string };
   'client-tool-request': {
     executionId: string;
     toolCalls: { toolCallId: string; toolName: string; args: JsonObject }[];
