@@ -18,7 +18,6 @@ Response: `{"output", "usage": {"llm_calls", "input_tokens", "output_tokens", "t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -33,7 +32,6 @@ from agent_worker.domain.task import Task
 from agent_worker.tools.registry import Tool, ToolRegistry
 
 if TYPE_CHECKING:
-    from agent_worker.pipelines.definition.document import Definition
     from agent_worker.pipelines.library import Library
 
 
@@ -100,10 +98,13 @@ class Pipeline:
         if given is not None and not isinstance(given, Mapping):
             raise InvalidPayload("must be an object", path="$.input")
         named = _named(payload)
-        # Reading takes long, where there is something to read.
-        inline = {} if payload.get("workers") is None else await asyncio.to_thread(_workers, payload)
-        what = await asyncio.to_thread(_definition, payload) if named is None else named
-        loaded = await self._library.load(ctx, what, inline)
+        library = self._library
+        inline = {
+            slug: await library.read_inline(body, f"$.workers.{slug}")
+            for slug, body in _workers(payload).items()
+        }
+        what = await library.read_inline(payload["definition"], "$.definition") if named is None else named
+        loaded = await library.load(ctx, what, inline)
         definition = loaded.definition
         if definition.settings.format != "worker":
             path = "$.definition" if named is None else "$.agent"
@@ -156,19 +157,12 @@ def _named(payload: JsonObject) -> tuple[str, int | None] | None:
     return agent, version
 
 
-def _definition(payload: JsonObject) -> Definition:
-    from agent_worker.pipelines.reading.wire import read_wire  # noqa: PLC0415
-    from agent_worker.pipelines.validation import load  # noqa: PLC0415
-
-    return load(read_wire(payload["definition"]), path="$.definition")
-
-
-def _workers(payload: JsonObject) -> dict[str, Definition]:
+def _workers(payload: JsonObject) -> JsonObject:
     from agent_worker.pipelines.library import MOST_WORKERS  # noqa: PLC0415
-    from agent_worker.pipelines.reading.wire import read_wire  # noqa: PLC0415
-    from agent_worker.pipelines.validation import load  # noqa: PLC0415
 
-    workers = payload["workers"]
+    workers = payload.get("workers")
+    if workers is None:
+        return {}
     if not isinstance(workers, Mapping) or len(workers) > MOST_WORKERS:
         raise InvalidPayload(f"must be an object of at most {MOST_WORKERS} definitions", path="$.workers")
-    return {slug: load(read_wire(body), path=f"$.workers.{slug}") for slug, body in workers.items()}
+    return workers

@@ -13,7 +13,7 @@ from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.answers import Answer, ask
 from agent_worker.pipelines.blocks.add_message import require_thread
 from agent_worker.pipelines.calls import Caller
-from agent_worker.pipelines.definition.blocks import NextMessage, StartThread
+from agent_worker.pipelines.definition.blocks import NextMessage
 from agent_worker.pipelines.definition.threads import ThreadConfig
 from agent_worker.pipelines.execution import Execution, Step
 from agent_worker.pipelines.state import Effect, Scope, Thread
@@ -53,11 +53,7 @@ def may_take_rounds(execution: Execution, scope: Scope, block: NextMessage) -> b
 
 
 def _config(execution: Execution, thread: Thread) -> ThreadConfig:
-    return next(
-        block.config
-        for block in execution.definition.blocks()
-        if isinstance(block, StartThread) and block.key == thread.setup["step"]
-    )
+    return execution.definition.threads[str(thread.setup["step"])]
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from agent_worker.pipelines.definition.blocks import StartThread
 from agent_worker.pipelines.definition.declarations import (
     Dialect,
     Input,
@@ -21,7 +22,7 @@ from agent_worker.pipelines.definition.declarations import (
     WorkerEntry,
 )
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps, walk
-from agent_worker.pipelines.definition.threads import Agent
+from agent_worker.pipelines.definition.threads import Agent, ThreadConfig
 from agent_worker.pipelines.prompts.template import Template
 from agent_worker.pipelines.types.shapes import Shape, Types
 
@@ -59,6 +60,13 @@ class Definition:
     triggers: Mapping[str, Trigger] = field(default_factory=dict)
     handlers: Mapping[str, Steps] = field(default_factory=dict)
     agent: Agent | None = None
+    threads: Mapping[str, ThreadConfig] = field(init=False, repr=False, compare=False)
+    """Of each `start-thread`, by the step's key."""
+
+    def __post_init__(self) -> None:
+        """Look once for what each `next-message` needs."""
+        threads = {block.key: block.config for block in self.blocks() if isinstance(block, StartThread)}
+        object.__setattr__(self, "threads", threads)
 
     @property
     def names(self) -> frozenset[str]:
