@@ -53,15 +53,17 @@ begin
 end
 $$;
 
--- Everything a task remembers. Index: checkpoints_pkey.
-create function agent_worker.load_checkpoints(p_task_id uuid)
+-- What a task remembers, in order of the keys, after one of them and so many at a time. Index: checkpoints_pkey.
+create function agent_worker.load_checkpoints(p_task_id uuid, p_after text, p_limit integer)
 returns table (key text, call text, value jsonb, is_done boolean)
 language sql stable
 set search_path = ''
 as $$
   select c.key, c.call, c.value, c.is_done
   from agent_worker.checkpoints c
-  where c.task_id = p_task_id
+  where c.task_id = p_task_id and c.key > p_after
+  order by c.key
+  limit p_limit
 $$;
 
 -- Insert a child once: the caller derives its id from the parent and the key. False when the task has moved on.

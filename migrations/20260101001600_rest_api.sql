@@ -112,11 +112,11 @@ as $$
   ) r
 $$;
 
-create function public.agent_worker_load_checkpoints(p_task_id uuid) returns json
+create function public.agent_worker_load_checkpoints(p_task_id uuid, p_after text, p_limit integer) returns json
 language sql stable
 set search_path = ''
 as $$
-  select coalesce(json_agg(r), '[]') from agent_worker.load_checkpoints(p_task_id) r
+  select coalesce(json_agg(r), '[]') from agent_worker.load_checkpoints(p_task_id, p_after, p_limit) r
 $$;
 
 create function public.agent_worker_spawn(

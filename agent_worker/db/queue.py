@@ -15,6 +15,9 @@ from agent_worker.domain.lanes import Span
 from agent_worker.domain.replay import Call, Checkpoint, Question
 from agent_worker.domain.task import Lease, Resume, Task, TaskStatus
 
+PAGE = 1_000
+"""Checkpoints that are read at once: some tasks remember tens of thousands, and others wait for the event loop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -257,7 +260,7 @@ class Queue:
             step_attempts=IntArray(lease.attempt for lease in step_leases),
             step_keys=TextArray(checkpoint.key for _, checkpoint in steps),
             step_calls=TextArray(checkpoint.call.value for _, checkpoint in steps),
-            step_values=TextArray(dump_json(checkpoint.value) for _, checkpoint in steps),
+            step_values=TextArray(checkpoint.text or dump_json(checkpoint.value) for _, checkpoint in steps),
         )
 
     async def _fenced(
@@ -289,8 +292,15 @@ class Queue:
 
     async def load_checkpoints(self, task_id: UUID) -> dict[str, Checkpoint]:
         """Return everything the task remembers, by key."""
-        rows = await self._transport.call("load_checkpoints", {"task_id": task_id})
-        return {key: Checkpoint(key, Call(call), value, is_done) for key, call, value, is_done in rows}
+        known: dict[str, Checkpoint] = {}
+        after = ""
+        while True:
+            params = {"task_id": task_id, "after": after, "limit": PAGE}
+            rows = await self._transport.call("load_checkpoints", params)
+            known |= {key: Checkpoint(key, Call(call), value, is_done) for key, call, value, is_done in rows}
+            if len(rows) < PAGE:
+                return known
+            after = rows[-1][0]
 
     async def last_event_seq(self, task_id: UUID) -> int:
         """Return the number of the last event in the task's stream; 0 when it has said nothing yet."""

@@ -102,13 +102,13 @@ class Library:
     """Reads definitions, each once as long as it is among the last used.
 
     Args:
-        most: How many stored versions are kept.
+        most: How many are kept.
     """
 
     def __init__(self, most: int = 64) -> None:
         self._most = most
         self._kept: OrderedDict[Pin, Definition] = OrderedDict()
-        self._readings = Readings()
+        self._readings = Readings(most)
 
     async def load(
         self,

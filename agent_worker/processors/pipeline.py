@@ -18,6 +18,8 @@ Response: `{"output", "usage": {"llm_calls", "input_tokens", "output_tokens", "t
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -33,6 +35,7 @@ from agent_worker.tools.registry import Tool, ToolRegistry
 
 if TYPE_CHECKING:
     from agent_worker.pipelines.library import Library
+    from agent_worker.pipelines.pace import Turns
 
 
 class PipelineSettings(BaseSettings):
@@ -81,6 +84,8 @@ class Pipeline:
     def __init__(self, settings: PipelineSettings) -> None:
         self.timeout_s = settings.timeout_s
         self.tools = ToolRegistry(tuple(_tools(settings)))
+        self._opening = asyncio.Lock()
+        self._is_open = False
 
     async def process(self, task: Task, ctx: TaskContext) -> JsonObject:
         """Read the definition and run it, or go on with it.
@@ -90,6 +95,10 @@ class Pipeline:
             ProcessorError: A step failed, or a limit is reached.
         """
         # The first pipeline imports the room; it takes 10 MiB, and most workers never need it.
+        async with self._opening:
+            if not self._is_open:
+                await asyncio.to_thread(importlib.import_module, "agent_worker.pipelines.runner")
+                self._is_open = True
         from agent_worker.pipelines.execution import Surroundings  # noqa: PLC0415
         from agent_worker.pipelines.runner import run_pipeline  # noqa: PLC0415
 
@@ -114,13 +123,19 @@ class Pipeline:
             given or {},
             task=task,
             ctx=ctx,
-            around=Surroundings(self.tools, loaded.workers),
+            around=Surroundings(self.tools, loaded.workers, turns=self._turns),
             pins=loaded.pins,
         )
         response: dict[str, JsonValue] = {"usage": result.used.as_json()}
         if definition.output is not None:
             response["output"] = result.output
         return response
+
+    @cached_property
+    def _turns(self) -> Turns:
+        from agent_worker.pipelines.pace import Turns  # noqa: PLC0415
+
+        return Turns()
 
     @cached_property
     def _library(self) -> Library:

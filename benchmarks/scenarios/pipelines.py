@@ -52,6 +52,7 @@ class PipelinesScenario:
         Figure("events_per_s", "events/s"),
         Figure("many_p50_ms", "a block of these, p50", digits=1, is_better_high=False),
         Figure("many_p99_ms", "p99", digits=1, is_better_high=False),
+        Figure("cpu_us", "worker CPU µs/block", is_better_high=False),
         Figure("peak_mib", "peak MiB", is_better_high=False),
     )
     contestants: Sequence[str] = ("ours",)
@@ -70,9 +71,10 @@ class PipelinesScenario:
         steps = [_set, _say] * (BLOCKS_EACH[is_full] // 2)
         with bench.server.database(contestant) as database, bench.server.connect(database) as conn:
             with running(contestant, bench.server.database_url(database), _LOAD, bench.scratch) as child:
-                took_s = _work(conn, child, _definition(steps), RUNS)
+                took_s, cpu_s = _work(conn, child, _definition(steps), RUNS)
                 figures["peak_mib"] = child.memory_mib()
             figures |= _spread("many", conn)
+            figures["cpu_us"] = cpu_s * 1e6 / (RUNS * len(steps))
             figures["runs_per_s"] = RUNS / took_s
             figures["blocks_per_s"] = RUNS * len(steps) / took_s
             figures["events_per_s"] = _count(conn, _EVENTS) / took_s
@@ -102,11 +104,17 @@ def _definition(steps: Sequence[Step]) -> Jsonb:
     return Jsonb({"definition": body, "input": {"TOPIC": "sea"}})
 
 
-def _work(conn: Connection, child: Child, payload: Jsonb, count: int) -> float:
-    """Insert tasks into a worker that has had one to wake up with; return the seconds until all have ended."""
+def _work(conn: Connection, child: Child, payload: Jsonb, count: int) -> tuple[float, float]:
+    """Insert tasks into a worker that has had one to wake up with.
+
+    Returns:
+        The seconds until all have ended, and those of the worker's processor time.
+    """
     _insert_and_wait(conn, child, _definition([_set]), 1)
     conn.execute("TRUNCATE agent_worker.checkpoints, agent_task_events")
-    return _insert_and_wait(conn, child, payload, count)
+    cpu_before_s = child.cpu_s()
+    took_s = _insert_and_wait(conn, child, payload, count)
+    return took_s, child.cpu_s() - cpu_before_s
 
 
 def _insert_and_wait(conn: Connection, child: Child, payload: Jsonb, count: int) -> float:
