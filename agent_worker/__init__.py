@@ -4,6 +4,7 @@ Everything a processor needs stands here; the command line is `agent-worker`, th
 `agent_worker.client`.
 """
 
+from agent_worker.domain.definitions import StoredDefinition, UnknownDefinition
 from agent_worker.domain.errors import (
     Cancelled,
     InvalidPayload,
@@ -30,8 +31,10 @@ __all__ = [
     "ProcessorError",
     "ProviderPaused",
     "Resume",
+    "StoredDefinition",
     "Task",
     "TaskContext",
+    "UnknownDefinition",
     "UpstreamError",
     "__version__",
 ]

@@ -371,6 +371,7 @@ async def _access(strangers: Database) -> AsyncIterator[Access]:
 async def _agents(db: Database, strangers: Database) -> AsyncIterator[tuple[APIRouter, Streams]]:
     """Open stored agents to them, and follow what their runs say."""
     from agent_worker.db.access.statements import Statements
+    from agent_worker.db.continuing import Continuing
     from agent_worker.db.definitions import Definitions
     from agent_worker.db.following import Followers
     from agent_worker.db.runs import Runs
@@ -385,7 +386,7 @@ async def _agents(db: Database, strangers: Database) -> AsyncIterator[tuple[APIR
     streams = Streams(runs, followers)
     await followers.start()
     try:
-        yield routes.router(catalogue, Running(runs, catalogue), streams), streams
+        yield routes.router(catalogue, Running(runs, Continuing(strangers), catalogue), streams), streams
     finally:
         await followers.stop()
 

@@ -66,6 +66,34 @@ as $$
   limit p_limit
 $$;
 
+-- Insert a task that goes on from what another one has finished: the same task with another payload, some of its
+-- checkpoints, and a note. False when there is no such task. Index: checkpoints_pkey.
+create function agent_worker.fork_task(
+  p_task_id uuid, p_fork_id uuid, p_payload jsonb, p_keys text[], p_note_key text, p_note jsonb
+) returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- Only a task with a past looks at its checkpoints, hence resume.
+  insert into public.agent_task_requests (
+    id, kind, request_payload, user_id, enterprise_id, priority, max_attempts, timeout_s, resume
+  )
+  select p_fork_id, t.kind, p_payload, t.user_id, t.enterprise_id, t.priority, least(t.max_attempts, 25), t.timeout_s, 'retry'
+  from public.agent_task_requests t
+  where t.id = p_task_id;
+  if not found then
+    return false;
+  end if;
+  insert into agent_worker.checkpoints (task_id, key, call, value)
+  select p_fork_id, c.key, c.call, c.value
+  from agent_worker.checkpoints c
+  where c.task_id = p_task_id and c.key = any (p_keys) and c.is_done;
+  insert into agent_worker.checkpoints (task_id, key, call, value) values (p_fork_id, p_note_key, 'value', p_note);
+  return true;
+end
+$$;
+
 -- Insert a child once: the caller derives its id from the parent and the key. False when the task has moved on.
 create function agent_worker.spawn(
   p_worker_id uuid, p_task_id uuid, p_attempt integer, p_key text, p_child_id uuid, p_kind text, p_payload jsonb

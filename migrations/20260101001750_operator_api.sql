@@ -413,6 +413,135 @@ begin
 end
 $$;
 
+-- The newest tasks of a kind that name a stored definition: those that have not ended and those that ended in the last
+-- day, at most 2,000 of each, out of the 20,000 that ended last. `agent` is the slug or the id that the task names.
+-- Index: agent_task_requests_claim_idx, _run_at_idx, _held_idx, _finished_idx backwards.
+create function agent_worker.recent_runs(p_kind text)
+returns table (
+  id uuid, agent text, status text, created_at timestamptz, started_at timestamptz, finished_at timestamptz,
+  error text, code text
+)
+language sql stable
+set search_path = ''
+set enable_seqscan = off
+set jit = off
+as $$
+  with ended as materialized (
+    select t.id, t.kind
+    from public.agent_task_requests t
+    where t.finished_at is not null and t.finished_at > now() - interval '1 day'
+    order by t.finished_at desc
+    limit 20000
+  ),
+  found as (
+    (select ended.id from ended where ended.kind = p_kind limit 2000)
+    union all
+    (select t.id from public.agent_task_requests t
+     where t.status in ('processing', 'waiting') and t.kind = p_kind limit 2000)
+    union all
+    (select t.id from public.agent_task_requests t
+     where t.status = 'pending' and t.run_at is null and t.kind = p_kind limit 2000)
+    union all
+    (select t.id from public.agent_task_requests t
+     where t.status = 'pending' and t.run_at is not null and t.kind = p_kind order by t.run_at limit 2000)
+  )
+  select t.id, t.request_payload ->> 'agent', t.status, t.created_at, t.started_at, t.finished_at,
+         case when t.status in ('failed', 'cancelled') then t.response_payload ->> 'error' end,
+         case when t.status in ('failed', 'cancelled') then t.response_payload ->> 'code' end
+  from found
+  join public.agent_task_requests t on t.id = found.id
+  where t.request_payload ? 'agent'
+$$;
+
+-- [{
+--   "id", "slug": string, "version": number,
+--   "name", "description", "format": string | null,     as its newest content says
+--   "created_at", "updated_at": time,                   of the first and of the newest version
+--   "runs": {"pending", "processing", "waiting", "completed", "failed", "cancelled": number}    see recent_runs()
+-- }], by slug: the stored definitions of a kind that are in use.
+create function agent_worker.operator_definitions(p_kind text) returns json
+language plpgsql stable security definer
+set search_path = ''
+as $$
+begin
+  perform agent_worker.require_operator();
+  return (
+    with runs as materialized (
+      select r.agent, r.status, count(*) as tasks
+      from agent_worker.recent_runs(p_kind) r
+      group by r.agent, r.status
+    )
+    select coalesce(json_agg(json_build_object(
+      'id', d.id, 'slug', d.slug, 'version', d.version,
+      'name', d.name, 'description', d.description, 'format', d.format,
+      'created_at', d.created_at, 'updated_at', d.updated_at,
+      'runs', (
+        select json_object_agg(state.status, (
+          select coalesce(sum(runs.tasks), 0)
+          from runs
+          where runs.status = state.status and runs.agent in (d.slug, d.id::text)
+        ) order by state.n)
+        from unnest(array['pending', 'processing', 'waiting', 'completed', 'failed', 'cancelled'])
+          with ordinality as state (status, n)
+      )
+    ) order by d.slug collate "C"), '[]')
+    from agent_worker.list_definitions(p_kind) d
+  );
+end
+$$;
+
+-- {
+--   "id", "slug": string, "version": number, "content": object,
+--   "created_at", "updated_at": time,                   of the first version and of this one
+--   "versions": [{"version": number, "created_at": time}],      newest first
+--   "runs": [{"id", "status": string, "version": number | null, "created_at": time, "started_at", "finished_at": time | null,
+--             "error", "code": string | null}]
+-- }
+-- p_reference: slug or id. p_version null: the newest one. runs: the 20 newest of recent_runs() of any version, with the
+-- version that each runs, null while it has not begun.
+create function agent_worker.operator_definition(p_reference text, p_version integer, p_kind text) returns json
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  answer json;
+begin
+  perform agent_worker.require_operator();
+  select json_build_object(
+    'id', d.id, 'slug', d.slug, 'version', d.version, 'content', d.content,
+    'created_at', d.created_at, 'updated_at', d.updated_at,
+    'versions', (
+      select json_agg(json_build_object('version', v.version, 'created_at', v.created_at) order by v.version desc)
+      from agent_worker.list_versions(p_kind, p_reference) v
+    ),
+    'runs', (
+      select coalesce(json_agg(json_build_object(
+        'id', newest.id, 'status', newest.status, 'version', c.value #> '{agent,version}',
+        'created_at', newest.created_at, 'started_at', newest.started_at, 'finished_at', newest.finished_at,
+        'error', newest.error, 'code', newest.code
+      ) order by newest.created_at desc, newest.id), '[]')
+      from (
+        select r.*
+        from agent_worker.recent_runs(p_kind) r
+        where r.agent in (d.slug, d.id::text)
+        order by r.created_at desc, r.id
+        limit 20
+      ) newest
+      left join agent_worker.checkpoints c on c.task_id = newest.id and c.key = 'run:start'
+    )
+  )
+  into answer
+  from agent_worker.find_definition(p_kind, p_reference, p_version) d;
+  if answer is null then
+    raise exception using
+      errcode = 'PT404',
+      message = 'there is no such definition',
+      hint = 'agent_worker_definitions() lists them; of an archived one, name the version.';
+  end if;
+  return answer;
+end
+$$;
+
 create function public.agent_worker_status() returns json
 language sql stable set search_path = ''
 return agent_worker.operator_status();
@@ -457,8 +586,21 @@ create function public.agent_worker_drain(p_worker_id uuid) returns json
 language sql set search_path = ''
 return agent_worker.operator_drain(p_worker_id);
 
+create function public.agent_worker_definitions(p_kind text default 'pipeline') returns json
+language sql stable set search_path = ''
+return agent_worker.operator_definitions(p_kind);
+
+create function public.agent_worker_definition(
+  p_reference text, p_version integer default null, p_kind text default 'pipeline'
+) returns json
+language sql stable set search_path = ''
+return agent_worker.operator_definition(p_reference, p_version, p_kind);
+
 revoke all on function
   agent_worker.require_operator(), agent_worker.require_few(uuid[]), agent_worker.seen_workers(),
+  agent_worker.recent_runs(text), agent_worker.operator_definitions(text),
+  agent_worker.operator_definition(text, integer, text),
+  public.agent_worker_definitions(text), public.agent_worker_definition(text, integer, text),
   agent_worker.operator_status(), agent_worker.operator_workers(), agent_worker.operator_activity(integer, text),
   agent_worker.operator_kinds(),
   agent_worker.operator_tasks(text[], text, text, text, timestamptz, integer),
@@ -472,6 +614,8 @@ revoke all on function
 from public, anon, authenticated;
 
 grant execute on function
+  agent_worker.operator_definitions(text), agent_worker.operator_definition(text, integer, text),
+  public.agent_worker_definitions(text), public.agent_worker_definition(text, integer, text),
   agent_worker.operator_status(), agent_worker.operator_workers(), agent_worker.operator_activity(integer, text),
   agent_worker.operator_kinds(),
   agent_worker.operator_tasks(text[], text, text, text, timestamptz, integer),

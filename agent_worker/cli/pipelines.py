@@ -8,7 +8,7 @@ from agent_worker.cli.program import PIPELINES_SECTIONS, LazyGroup, plain_typer
 
 
 class PipelinesGroup(LazyGroup):
-    """`validate`."""
+    """`validate`, `run`, `replay`, `push`, `list`, `show`."""
 
     sections = PIPELINES_SECTIONS
     prefix = "pipelines_"
@@ -19,6 +19,6 @@ group = plain_typer(cls=PipelinesGroup, name="pipelines")
 
 @group.callback(invoke_without_command=True)
 def pipelines(ctx: typer.Context) -> None:
-    """Check definitions of worker pipelines."""
+    """Check, run, replay and store worker pipelines."""
     if ctx.invoked_subcommand is None:
         print(ctx.get_help())

@@ -14,7 +14,7 @@ from agent_worker.cli.screen import console, one_line, print_json
 from agent_worker.domain.json import JsonValue
 from agent_worker.pipelines.problems import Problem, Report
 from agent_worker.pipelines.reading.folder import read_folder
-from agent_worker.pipelines.validation import validate
+from agent_worker.pipelines.validation import validate_together
 
 
 def pipelines_validate(
@@ -24,28 +24,35 @@ def pipelines_validate(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is wrong with definitions, with file and line.
+    """Say what is wrong with definitions, with file and line; calls of each other are checked as well.
 
     Exits with 2 when one of them has an error; warnings are shown and do no harm. --json prints a list of
     {"folder", "valid", "errors", "warnings"}.
     """
-    reports = [(folder, validate(read_folder(folder)).report) for folder in folders]
+    validations = validate_together([read_folder(folder) for folder in folders])
+    reports = [(folder, each.report) for folder, each in zip(folders, validations, strict=True)]
     if as_json:
         found: list[JsonValue] = [{"folder": str(folder), **report.as_json()} for folder, report in reports]
         print_json(found)
     else:
         for folder, report in reports:
-            _print(folder, report)
+            print_report(folder, report)
     if not all(report.valid for _, report in reports):
         raise typer.Exit(USAGE)
 
 
-def _print(folder: Path, report: Report) -> None:
-    for problem in (*report.errors, *report.warnings):
-        console().print(_line(folder, problem), soft_wrap=True)
+def print_report(folder: Path, report: Report) -> None:
+    """Print each problem as compilers do, then how many there are."""
+    print_problems(folder, report)
     counts = f"{_counted(len(report.errors), 'error')}, {_counted(len(report.warnings), 'warning')}"
     verdict = Text("✓ valid", style="green") if report.valid else Text("✗ invalid", style="bold red")
     console().print(Text.assemble(one_line(str(folder)), ": ", verdict, f", {counts}"), soft_wrap=True)
+
+
+def print_problems(folder: Path, report: Report) -> None:
+    """Print each problem as compilers do."""
+    for problem in (*report.errors, *report.warnings):
+        console().print(_line(folder, problem), soft_wrap=True)
 
 
 def _line(folder: Path, problem: Problem) -> Text:

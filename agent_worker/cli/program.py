@@ -26,12 +26,12 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "Tasks": {
             "submit": "Insert a task, and wait for its answer if you like.",
-            "tasks": "List, show, cancel and retry tasks.",
+            "tasks": "List, show, cancel, retry and answer tasks.",
             "schedules": "Add, list and remove schedules: tasks inserted by the clock.",
             "limits": "Set, list and remove limits on what runs at once and what starts in a while.",
             "pause": "Start no more tasks of a kind, anywhere in the fleet.",
             "resume": "Start tasks of a paused kind again, the oldest first.",
-            "pipelines": "Check definitions of worker pipelines.",
+            "pipelines": "Check, run, replay and store worker pipelines.",
             "watch": "Follow the fleet live.",
         },
         "Operate": {
@@ -53,6 +53,7 @@ TASKS_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "show": "Show one task: what happened when, what went in and what came out.",
             "cancel": "Stop tasks.",
             "retry": "Run ended tasks again.",
+            "answer": "Answer what a task asks a person or the client's tools; the task goes on by itself.",
         }
     }
 )
@@ -82,6 +83,11 @@ PIPELINES_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "Commands": {
             "validate": "Say what is wrong with definitions, with file and line.",
+            "run": "Run a pipeline and tell its steps as they run.",
+            "replay": "Tell a run of the past, or one that still runs, as far as it is.",
+            "push": "Store definitions, each as the next version of its slug, for tasks that run it by name.",
+            "list": "List the definitions that are stored, with their newest versions.",
+            "show": "Show one stored definition: its inputs, its steps and its versions.",
         }
     }
 )

@@ -124,3 +124,8 @@ def size(text: str) -> str:
 def one_line(text: str) -> str:
     """Return text that cannot break a table or a terminal: white space becomes one space, controls vanish."""
     return "".join(char for char in " ".join(text.split()) if char.isprintable())
+
+
+def plain_text(text: str) -> str:
+    """Return text with its lines and indentation, without what could steer a terminal."""
+    return "".join(char for char in text.expandtabs(4) if char == "\n" or char.isprintable())

@@ -8,7 +8,7 @@ from agent_worker.cli.program import TASKS_SECTIONS, LazyGroup, plain_typer
 
 
 class TasksGroup(LazyGroup):
-    """`list`, `show`, `cancel`, `retry`."""
+    """`list`, `show`, `cancel`, `retry`, `answer`."""
 
     sections = TASKS_SECTIONS
     prefix = "tasks_"
@@ -19,6 +19,6 @@ group = plain_typer(cls=TasksGroup, name="tasks")
 
 @group.callback(invoke_without_command=True)
 def tasks(ctx: typer.Context) -> None:
-    """List, show, cancel and retry tasks."""
+    """List, show, cancel, retry and answer tasks."""
     if ctx.invoked_subcommand is None:
         print(ctx.get_help())

@@ -43,7 +43,7 @@ def tasks_show(
         found = await tasks.get(await tasks.find_by_prefix(task_id))
         if found is None:
             raise TaskNotFound(f"the task {task_id} has just been deleted")
-        events = await _all_events(tasks, found)
+        events = await all_events(tasks, found)
         names = {worker.id: worker.name for worker in (await Report(db).status()).workers}
         return found, events, timeline(found, events, workers=names)
 
@@ -59,9 +59,10 @@ def tasks_show(
         show(Text(), _events(task, events))
 
 
-async def _all_events(tasks: Tasks, task: TaskRecord) -> list[TaskEvent]:
+async def all_events(tasks: Tasks, task: TaskRecord, *, most: int | None = MOST_EVENTS) -> list[TaskEvent]:
+    """Return what a task has said so far, at most `most` events and what else is on their page."""
     events: list[TaskEvent] = []
-    while len(events) < MOST_EVENTS:
+    while most is None or len(events) < most:
         page = await tasks.events(task.id, after_seq=events[-1].seq if events else 0)
         events += page
         if len(page) < EVENTS_PER_PAGE:

@@ -14,7 +14,7 @@ from agent_worker.domain.client_errors import QuestionClosed, TaskNotFound
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.records import Question
 
-_ANSWER_TOO_LATE = "PT409"  # raised by admit_answer(); PostgREST turns it into HTTP 409
+ANSWER_TOO_LATE = "PT409"  # raised by admit_answer(); PostgREST turns it into HTTP 409
 
 
 class Questions:
@@ -26,12 +26,12 @@ class Questions:
     async def open(self, *, assignee: UUID | None = None, limit: int = 100) -> list[Question]:
         """Return questions that wait for an answer, oldest first; of everybody, or assigned to one user."""
         params = {"assignee": assignee, "limit": limit}
-        return [_question(row) for row in await self._db.fetch_all(sql("open_questions"), params)]
+        return [question_of(row) for row in await self._db.fetch_all(sql("open_questions"), params)]
 
     async def of_task(self, task_id: UUID) -> list[Question]:
         """Return everything a task ever asked, in order."""
         rows = await self._db.fetch_all(sql("task_questions"), {"task_id": task_id})
-        return [_question(row) for row in rows]
+        return [question_of(row) for row in rows]
 
     async def find_by_prefix(self, prefix: str) -> UUID:
         """Return the one question whose id begins so.
@@ -66,15 +66,16 @@ class Questions:
             with refusals():
                 rows = await self._db.fetch_all(sql("answer_question"), params)
         except psycopg.DatabaseError as exc:
-            if exc.sqlstate != _ANSWER_TOO_LATE:
+            if exc.sqlstate != ANSWER_TOO_LATE:
                 raise
             raise QuestionClosed(f"{exc.diag.message_primary} · {exc.diag.message_hint}") from exc
         if not rows:
             raise TaskNotFound(f"there is no question {question_id}")
-        return _question(rows[0])
+        return question_of(rows[0])
 
 
-def _question(row: tuple[Any, ...]) -> Question:
+def question_of(row: tuple[Any, ...]) -> Question:
+    """Return a row as a value; the columns are those of `task_questions.sql`."""
     return Question(
         id=row[0],
         task_id=row[1],

@@ -8,17 +8,23 @@ AgentWorkerError
 │   ├── DuplicateSchedule  a schedule has this name
 │   └── DefinitionRefused  a definition cannot be stored
 ├── ScheduleNotFound       no schedule has this name
+├── DefinitionNotFound     no stored definition has this slug, id or version
+├── ForkRefused            a pipeline's run cannot be forked from this step
 ├── WorkerNotFound         no living worker has this name
 ├── TaskNotFound           no such task or question, or a shortened id that fits several
 ├── QuestionClosed         the question was answered, withdrawn, or is out of time
+├── ResultsRefused         results of tools fit no question that is open; `open_ids` says which are
+├── AnswerNotAllowed       the question is for somebody else to answer
 ├── TaskFailed             the awaited task ended without an answer: `code`, `retryable`, `result`
 │   └── TaskCancelled      … because somebody stopped it
+├── WorkerError            a pipeline ended without a result: `error_type`, `code`, `retryable`, `execution_id`
 └── WaitTimeout            the task has not ended in time (a TimeoutError, too); it goes on
 ```
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from agent_worker.domain.errors import AgentWorkerError
@@ -63,6 +69,14 @@ class DefinitionRefused(TaskRefused):
     """A definition cannot be stored; the message names the rule."""
 
 
+class DefinitionNotFound(AgentWorkerError):
+    """No stored definition has this slug or id, or it has no such version."""
+
+
+class ForkRefused(AgentWorkerError):
+    """A run cannot be forked from this step; the message says why, and from which it can."""
+
+
 class LimitRefused(AgentWorkerError):
     """No such limit can be set; the message names the rule."""
 
@@ -81,6 +95,25 @@ class TaskNotFound(AgentWorkerError):
 
 class QuestionClosed(AgentWorkerError):
     """The question takes no answer: somebody answered before, it was withdrawn, or its time is up."""
+
+
+class ResultsRefused(AgentWorkerError):
+    """Results of tools fit no question that is open.
+
+    Args:
+        problem: What is wrong, as a sentence.
+        open_ids: The `toolCallId`s that the task waits for.
+        is_unknown: Nothing of the kind was ever asked, as far as the table of questions knows.
+    """
+
+    def __init__(self, problem: str, *, open_ids: Sequence[str] = (), is_unknown: bool = False) -> None:
+        super().__init__(f"{problem} Open are: {', '.join(open_ids)}." if open_ids else problem)
+        self.open_ids = tuple(open_ids)
+        self.is_unknown = is_unknown
+
+
+class AnswerNotAllowed(AgentWorkerError):
+    """The question is for somebody else to answer: its assignee, or the task's user where there is none."""
 
 
 class TaskFailed(AgentWorkerError):
@@ -102,6 +135,36 @@ class TaskFailed(AgentWorkerError):
 
 class TaskCancelled(TaskFailed):
     """Somebody stopped the awaited task."""
+
+
+class WorkerError(AgentWorkerError):
+    """A pipeline ended without a result.
+
+    Attributes:
+        error_type: The worker protocol's class of the failure, such as `provider_error`; None when it did not fail but
+            was stopped, or asks for client tools.
+        source: `platform`, `provider`, `tool` or `client`.
+        code: Stable name to branch on, such as `rate_limited`.
+        retryable: Whether running it again later could help.
+        execution_id: The run.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        execution_id: str,
+        error_type: str | None = None,
+        source: str | None = None,
+        code: str | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.source = source
+        self.code = code
+        self.retryable = retryable
+        self.execution_id = execution_id
 
 
 class WaitTimeout(AgentWorkerError, TimeoutError):

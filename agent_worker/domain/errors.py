@@ -6,7 +6,7 @@ AgentWorkerError
 ├── DatabaseUnavailable       nobody answers, or the connection broke                 exit code 3
 ├── SchemaOutOfDate           tables older or newer than the code; names the command  exit code 3
 ├── ValueRefused              PostgreSQL does not take a value of one task
-├── TaskRefused, TaskNotFound, QuestionClosed, TaskFailed, WaitTimeout                  see client_errors
+├── TaskRefused, TaskNotFound, QuestionClosed, ResultsRefused, TaskFailed, WaitTimeout  see client_errors
 ├── GatewayError              a request is refused; `status`, `code`, `details`, `hint`
 ├── LeaseLost                 the task moved on: this worker's writes no longer count
 └── ProcessorError            an attempt failed: `code`, `retryable`

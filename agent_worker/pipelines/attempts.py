@@ -44,7 +44,7 @@ async def run_with_policies(step: Step) -> Effect:
 async def _timed(step: Step) -> Effect:
     limit = asyncio.timeout(step.block.timeout_s)
     try:
-        async with limit:
+        async with limit, step.opened:
             return await run_block(step)
     except TimeoutError as error:
         if not limit.expired():

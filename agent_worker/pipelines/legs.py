@@ -27,7 +27,7 @@ from agent_worker.domain import events as ev
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.records import TaskEvent
 from agent_worker.domain.task import TaskStatus
-from agent_worker.pipelines.names import block_step
+from agent_worker.pipelines.names import RUN_START, block_step
 
 Audience: TypeAlias = Literal["server", "browser"]
 
@@ -54,8 +54,6 @@ _ENDS = {
     "worker-start": ("worker-result", "workerId"),
 }
 _STARTS = {end: (start, key) for start, (end, key) in _ENDS.items()}
-_OPENED = "run:start"
-"""The step that says the outermost `worker-start`."""
 
 
 class _Ending(enum.Enum):
@@ -110,8 +108,10 @@ class Legs:
         self._audience = audience
         self._ending = _Ending.SPEAKING
         self._has_started = False
-        self._has_result = False
         self._open: dict[tuple[str, str], _Part] = {}
+        self._ended: dict[
+            tuple[str, str], JsonValue
+        ] = {}  # in this leg: the step that said so, which may do it again
 
     @property
     def is_over(self) -> bool:
@@ -156,9 +156,11 @@ class Legs:
         is_cut = self._ending is _Ending.SPEAKING
         self._ending = _Ending.SPEAKING
         if not is_cut:
-            self._has_started = self._has_result = False
-        if _OPENED in keep and not self._has_result:
-            self._note("worker-start", {"workerId": self._execution_id, "step": _OPENED})
+            self._has_started = False
+            self._ended.clear()
+        self._ended = {place: step for place, step in self._ended.items() if step not in keep}
+        if RUN_START in keep and ("worker-start", self._execution_id) not in self._ended:
+            self._note("worker-start", {"workerId": self._execution_id, "step": RUN_START})
         for part in reversed([part for part in self._open.values() if part.step not in keep]):
             if part.kind == "worker-start":
                 continue  # it begins again under the same id
@@ -199,20 +201,23 @@ class Legs:
                 yield _plain(kind, event.data)
 
     def _is_repeated(self, kind: str, data: JsonObject) -> bool:
-        """Tell whether a run says again what it came to, since it was cut short right after it had said so."""
-        if kind != "worker-result" or data.get("workerId") != self._execution_id:
+        """Tell whether something ends again without having begun again, since it was cut short right after its end."""
+        if kind not in _STARTS:
             return False
-        had_result, self._has_result = self._has_result, True
-        return had_result
+        start, key = _STARTS[kind]
+        return (start, str(data.get(key))) in self._ended
 
     def _note(self, kind: str, data: JsonObject) -> None:
         """Keep in mind what is open."""
         if kind in _ENDS:
             part = _Part(kind, str(data.get(_ENDS[kind][1])), data.get("workerId"), data.get("step"))
             self._open[part.kind, part.id] = part
+            self._ended.pop((part.kind, part.id), None)
         elif kind in _STARTS:
             start, key = _STARTS[kind]
-            self._open.pop((start, str(data.get(key))), None)
+            place = start, str(data.get(key))
+            self._open.pop(place, None)
+            self._ended[place] = data.get("step")
 
     def _ask_person(self, data: JsonObject) -> Iterator[JsonObject]:
         named = {"toolCallId": str(data.get("key")), "toolName": APPROVAL_TOOL}

@@ -18,13 +18,11 @@ from agent_worker.domain.errors import InvalidPayload
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.document import Definition
+from agent_worker.pipelines.names import RUN_START
 from agent_worker.pipelines.readings import Readings
 
 MOST_WORKERS = 20
 """Other definitions that one run may use, all levels together."""
-
-START = "run:start"
-"""The checkpoint with which a run begins; its value is that of `Pins.as_json`."""
 
 FORK = "run:fork"
 """A note that a fork finds: `{task, step, pins}`, with the pins of the run that it goes on from."""
@@ -105,7 +103,7 @@ class Library:
         most: How many are kept.
     """
 
-    def __init__(self, most: int = 64) -> None:
+    def __init__(self, most: int = 32) -> None:
         self._most = most
         self._kept: OrderedDict[Pin, Definition] = OrderedDict()
         self._readings = Readings(most)
@@ -215,7 +213,7 @@ async def pinned(ctx: TaskContext) -> Pins | None:
         raise _NotStarted
 
     try:
-        return Pins.read(await ctx.step(START, not_yet))
+        return Pins.read(await ctx.step(RUN_START, not_yet))
     except _NotStarted:
         return None
 

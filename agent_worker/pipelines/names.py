@@ -14,6 +14,9 @@ RESERVED_PREFIXES = (_PROTOCOLS, _OURS)
 MCP_SEPARATOR = "__"
 """Between an MCP server's name and its tool's: `figma__get_file`."""
 
+RUN_START = "run:start"
+"""The checkpoint with which a run begins, its pins; the outermost `worker-start` is said in it."""
+
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _TYPE = re.compile(r"[A-Z][A-Za-z0-9]{0,127}")

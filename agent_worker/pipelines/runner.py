@@ -26,6 +26,7 @@ that is left fails the attempt; if it is retryable, the task's next attempt goes
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -42,14 +43,17 @@ from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.execution import Execution, Step, Surroundings
 from agent_worker.pipelines.interruptions import PAUSES
 from agent_worker.pipelines.kept import Kept
-from agent_worker.pipelines.library import NO_PINS, START, Pins
-from agent_worker.pipelines.names import block_step
+from agent_worker.pipelines.library import NO_PINS, Pins
+from agent_worker.pipelines.names import MAIN_THREAD, RUN_START, block_step
 from agent_worker.pipelines.pace import Pace, beside, weigh
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
+from agent_worker.pipelines.toolbox.mcp import connect_eagerly
+from agent_worker.pipelines.triggers import last_answer
 from agent_worker.pipelines.types.inputs import complete_inputs
 from agent_worker.pipelines.usage import Budget, LimitExceeded, Price, Used
+from agent_worker.pipelines.validation import check_together
 
 _RAN = "run:ran_s"
 
@@ -59,7 +63,7 @@ class Result:
     """What a run came to.
 
     Attributes:
-        output: The value of the definition's `output`; None also when it has none.
+        output: The value of the definition's `output`; None also when it has none. Of an agent, its last answer.
         used: By models, in all.
     """
 
@@ -89,9 +93,10 @@ async def run_pipeline(
         pins: Which stored definitions it uses; kept for its further attempts.
 
     Raises:
-        InvalidPayload: The inputs do not fit.
+        InvalidPayload: The inputs do not fit, or those of a worker that is called.
         ProcessorError: A block failed, or a limit is reached.
     """
+    check_together(definition, around.library)
     stream = Stream(ctx, str(task.id))
     execution = Execution(
         ctx,
@@ -154,7 +159,10 @@ async def _run_worker(execution: Execution, inputs: JsonObject) -> JsonValue:
         if each.has_default
     }
     scope = Scope({**starting, **inputs})
+    connect_eagerly(execution)
     await execution.run_steps(execution, definition.steps, scope)
+    if definition.settings.format == "interactive":
+        return last_answer(scope.threads.get(MAIN_THREAD))
     return None if definition.output is None else scope.values.get(definition.output)
 
 
@@ -170,7 +178,7 @@ async def _start(execution: Execution, inputs: JsonObject, pins: Pins) -> None:
         await execution.stream.start_worker(settings.slug, description=settings.description, inputs=inputs)
         return pins.as_json()
 
-    await execution.ctx.step(START, open_stream)
+    await execution.ctx.step(RUN_START, open_stream)
     if not opened:
         await execution.stream.start_leg()
 
@@ -257,8 +265,10 @@ async def _bracketed(step: Step) -> Effect:
         effect = await run_with_policies(step)
     except PAUSES:
         raise
-    except BaseException:
-        await (step.voice.end() if kept is None else kept.fail(step.voice.end))
+    except BaseException as error:
+        end = functools.partial(step.voice.end, error=error)
+        await (end() if kept is None else kept.fail(end))
         raise
-    await step.voice.end()
-    return replace(effect, used=step.execution.budget.used)
+    effect = replace(effect, used=step.execution.budget.used)
+    await step.voice.end(used=effect.used)
+    return effect

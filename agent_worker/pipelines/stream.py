@@ -9,6 +9,8 @@
 - Optional fields are left out, never null.
 - Display modes: `hidden` says nothing at all; `name`, `description` and `title` show that a block runs and, of a tool,
   what it is called; only `stream` shows text and reasoning. For tools, `title` hides arguments and results.
+- `block-end` has two more fields of ours: `usage {inputTokens, outputTokens, totalTokens}` of a block that called models,
+  and `error`, the message of one that failed.
 - `step-retry {blockId, attempt, errorType, message, delayS}` and `step-failed {blockId, errorType, message, code}` are
   ours; clients of the protocol pass over types that they do not know.
 """
@@ -36,6 +38,9 @@ from agent_worker.pipelines.definition.blocks import (
     StartThread,
 )
 from agent_worker.pipelines.usage import Used
+
+STOPPED = "It was stopped."
+"""The error of a block that was cut short by a cancellation or a limit of time around it."""
 
 _TEXT_INTERVAL_S = 0.05
 _TEXT_SIZE = 1024
@@ -135,9 +140,23 @@ class Voice:
             },
         )
 
-    async def end(self) -> None:
-        """Say that it has ended."""
-        await self.say("block-end", {"blockId": self._place})
+    async def end(self, *, used: Used | None = None, error: BaseException | None = None) -> None:
+        """Say that it has ended.
+
+        Args:
+            used: By models, in all of its tries and whatever is inside it.
+            error: Why it failed; anything but a processor's error means that the attempt was stopped.
+        """
+        fields: dict[str, JsonValue] = {"blockId": self._place}
+        if used is not None and used.calls:
+            fields["usage"] = {
+                "inputTokens": used.input_tokens,
+                "outputTokens": used.output_tokens,
+                "totalTokens": used.tokens,
+            }
+        if error is not None:
+            fields["error"] = str(error) if isinstance(error, ProcessorError) else STOPPED
+        await self.say("block-end", fields)
 
     async def say(self, kind: str, fields: JsonObject) -> None:
         """Say anything else, unless the block is hidden."""

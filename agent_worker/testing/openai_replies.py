@@ -6,6 +6,7 @@ those of https://platform.openai.com/docs/api-reference/chat, cut down to the fi
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,11 @@ from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.llm.echo import split_words
 
 _CREATED = 1_700_000_000
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+)
+"""The smallest picture: one PNG pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,23 @@ class Hang:
     """A server that accepts the request and says nothing until the client leaves."""
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture.
+
+    Attributes:
+        data: Its bytes, sent in base64.
+        url: Sent instead of the bytes.
+        tokens: What it used, in and out; None leaves usage out.
+    """
+
+    data: bytes = PIXEL
+    url: str | None = None
+    tokens: tuple[int, int] | None = (10, 100)
+
+
+ImageReply: TypeAlias = Drawn | Status | Hang
+
 Reply: TypeAlias = Text | JsonText | Refusal | ToolCall | Status | Cut | ErrorEvent | Slow | Hang
 Spoken: TypeAlias = Text | JsonText | Refusal | ToolCall | Cut | ErrorEvent | Slow
 """Replies that begin with an answer; the others are a status or silence."""
@@ -166,6 +189,23 @@ def completion_chunks(reply: Spoken, request: JsonObject) -> list[JsonObject]:
         head = _head(request, "chat.completion.chunk")
         chunks.append({**head, "choices": [], "usage": _usage(reply, request)})
     return chunks
+
+
+def images_response(reply: Drawn) -> JsonObject:
+    """Return the body of an answer with a picture."""
+    picture: JsonObject = (
+        {"b64_json": base64.b64encode(reply.data).decode()} if reply.url is None else {"url": reply.url}
+    )
+    body: dict[str, JsonValue] = {"created": _CREATED, "data": [picture]}
+    if reply.tokens is not None:
+        asked, drawn = reply.tokens
+        body["usage"] = {
+            "input_tokens": asked,
+            "output_tokens": drawn,
+            "total_tokens": asked + drawn,
+            "input_tokens_details": {"text_tokens": asked, "image_tokens": 0},
+        }
+    return body
 
 
 def error_body(reply: Status) -> JsonObject:

@@ -12,11 +12,13 @@ import psycopg
 import pytest
 
 from agent_worker.db.connection import Database
+from agent_worker.db.definitions import Definitions
 from agent_worker.db.fleet import Fleet
 from agent_worker.db.limits import Limits
 from agent_worker.db.pulse import PostgresPulse
 from agent_worker.db.queue import Batch, Queue, Said
 from agent_worker.domain.events import Event
+from agent_worker.domain.replay import Call, Checkpoint
 from agent_worker.testing.postgres import TestDatabases, insert_task, read_task
 from tests.db.steps import (
     acting_as,
@@ -43,6 +45,8 @@ CALLS: dict[LiteralString, LiteralString] = {
     "cancel": "'{00000000-0000-0000-0000-000000000001}'::uuid[]",
     "pause": "'chat'",
     "resume": "'chat'",
+    "definitions": "",
+    "definition": "'unknown'",
     "drain": "'00000000-0000-0000-0000-000000000001'",
 }
 """Every function for operators, with arguments that do no harm."""
@@ -111,7 +115,7 @@ async def test_an_anonymous_visitor_is_refused_whatever_its_claims_say(
         await call(db, name, CALLS[name], role="anon", app_metadata={"agent_worker": "operator"})
 
 
-@pytest.mark.parametrize("name", sorted(set(CALLS) - {"drain"}))
+@pytest.mark.parametrize("name", sorted(set(CALLS) - {"drain", "definition"}))
 async def test_an_operator_and_the_service_role_are_answered(db: Database, name: LiteralString) -> None:
     assert await call(db, name, CALLS[name]) is not None
     assert await call(db, name, CALLS[name], role="service_role") is not None
@@ -399,6 +403,77 @@ async def test_a_worker_that_should_drain_hears_of_it_with_its_heartbeat(
     assert refused.value.sqlstate == "PT404"
 
 
+async def _ran(db: Database, queue: Queue, payload: dict[str, Any], status: str | None, **pins: Any) -> UUID:
+    """A pipeline's task that has come to a status; None: it still waits for a worker."""
+    if status is None:
+        return await insert_task(db, kind="pipeline", request_payload=payload)
+    lease = await claim_new(db, queue, kind="pipeline", request_payload=payload)
+    if pins:
+        start = Checkpoint("run:start", Call.STEP, pins)
+        await queue.write(Batch(checkpoints=[(lease, start)]))
+    if status != "processing":
+        await finish(queue, lease, status)
+    return lease.task_id
+
+
+async def test_definitions_are_listed_with_their_runs_of_the_last_day(db: Database, queue: Queue) -> None:
+    definitions = Definitions(db, "pipeline")
+    shown = await definitions.push(
+        "a", {"settings": {"name": "A", "format": "worker"}, "protocol": "private"}
+    )
+    await definitions.push("b", {})
+    await Definitions(db, "function").push("c", {})
+    for payload, status in (
+        ({"agent": "a"}, "completed"),
+        ({"agent": str(shown.id)}, "completed"),
+        ({"agent": "a"}, "failed"),
+        ({"agent": "a"}, "processing"),
+        ({"definition": {}}, "completed"),
+        ({"agent": "b"}, "completed"),
+    ):
+        await _ran(db, queue, payload, status)
+    await run(
+        db,
+        "UPDATE agent_task_requests SET finished_at = now() - interval '25 hours'"
+        " WHERE request_payload ->> 'agent' = 'b'",
+    )
+    await _ran(db, queue, {"agent": "b"}, None)
+
+    first, second = await call(db, "definitions")
+    assert (first["id"], first["slug"], first["version"]) == (str(shown.id), "a", 1)
+    assert (first["name"], first["format"], first["description"]) == ("A", "worker", None)
+    none = dict.fromkeys(("pending", "processing", "waiting", "completed", "failed", "cancelled"), 0)
+    assert first["runs"] == {**none, "completed": 2, "failed": 1, "processing": 1}
+    assert second["runs"] == {**none, "pending": 1}
+    assert "content" not in first
+    assert [each["slug"] for each in await call(db, "definitions", "'function'")] == ["c"]
+
+
+async def test_one_definition_is_read_with_its_versions_and_newest_runs(db: Database, queue: Queue) -> None:
+    definitions = Definitions(db, "pipeline")
+    for protocol in ("one", "two"):
+        pushed = await definitions.push("a", {"protocol": protocol})
+    failed = await _ran(
+        db, queue, {"agent": "a"}, "failed", agent={"id": str(pushed.id), "version": 1}, workers={}
+    )
+    fresh = await _ran(db, queue, {"agent": "a"}, None)
+    for _ in range(20):
+        await _ran(db, queue, {"agent": "other"}, None)
+
+    found = await call(db, "definition", "'a'")
+    assert (found["version"], found["content"]) == (2, {"protocol": "two"})
+    assert [each["version"] for each in found["versions"]] == [2, 1]
+    assert [(each["id"], each["status"], each["version"]) for each in found["runs"]] == [
+        (str(fresh), "pending", None),
+        (str(failed), "failed", 1),
+    ]
+    older = await call(db, "definition", "%s, 1", str(pushed.id))
+    assert older["content"] == {"protocol": "one"}
+    with pytest.raises(psycopg.Error, match="there is no such definition") as missing:
+        await call(db, "definition", "'a', 3")
+    assert missing.value.sqlstate == "PT404"
+
+
 # What it costs
 
 HISTORY = """
@@ -441,7 +516,14 @@ def test_a_users_own_list_reads_its_own_rows_though_operators_see_all(large: str
 
 @pytest.mark.parametrize(
     ("name", "at_most"),
-    [("status", 400), ("activity", 300), ("tasks", 300), ("kinds", 100), ("workers", 100)],
+    [
+        ("status", 400),
+        ("activity", 300),
+        ("tasks", 300),
+        ("kinds", 100),
+        ("workers", 100),
+        ("definitions", 1_500),
+    ],
 )
 def test_a_look_at_a_fleet_reads_no_more_of_its_history_than_it_tells(
     large: str, name: str, at_most: int

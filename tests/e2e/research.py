@@ -19,7 +19,7 @@ from tests.waiting import eventually
 from tests.worker.conftest import Rows
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "examples" / "pipelines" / "research"
+FOLDER = ROOT / "examples" / "pipelines" / "research-report"
 TOPIC = "tides"
 STEPS = (
     "Search",

@@ -1,4 +1,4 @@
-"""The tools of examples/pipelines/research, run by the worker: they note each call, and one of them may be held."""
+"""The tools of examples/pipelines/research-report, run by the worker: they note each call, and one of them may be held."""
 
 from __future__ import annotations
 

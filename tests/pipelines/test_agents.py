@@ -190,6 +190,31 @@ async def test_the_first_error_is_reported_when_no_backup_helps(
     assert caught.value.status == getattr(replies[0], "status", None)
 
 
+async def test_a_model_that_nobody_has_is_no_help_and_hides_no_error(
+    server: ScriptedOpenAI, models: Models
+) -> None:
+    server.script(Status(503))
+    with pytest.raises(UpstreamError) as caught:
+        await answer(models, thread="backupModel: nobody/second")
+    assert (caught.value.status, len(server.requests)) == (503, 1)
+
+
+@pytest.mark.parametrize(
+    "off", ["temperature: off\n    thinking: off", "temperature: KNOB\n    thinking: KNOB"]
+)
+async def test_settings_that_are_off_are_not_those_that_nobody_made(
+    server: ScriptedOpenAI, models: Models, off: str
+) -> None:
+    with_knob = HEAD.replace("variables:\n", '  KNOB: {type: string, default: "off"}\nvariables:\n')
+    protocol = with_knob.replace("THREAD", off).replace("BLOCK", "display: stream")
+    protocol = protocol.replace("DISPLAY", "display: name")
+    await run(definition(protocol), {"TOPIC": "sea"}, ctx=FakeContext(failing_task(), models=models.get))
+    body = server.requests[0].body
+    assert "temperature" not in body
+    assert body["reasoning_effort"] == "none"
+    assert "max_tokens" not in body
+
+
 async def test_an_answer_that_does_not_fit_is_asked_for_again(server: ScriptedOpenAI, models: Models) -> None:
     server.script(JsonText({"nome": "Ulm"}), JsonText({"name": "Ulm"}))
     retry = "retry: {attempts: 2, delay: 1ms}"

@@ -45,8 +45,15 @@ async def test_a_reply_is_drafted_until_a_person_approves() -> None:
     assert result.used.calls == 3
 
 
-async def test_research_asks_the_client_for_pages_a_person_for_consent_and_the_client_to_file() -> None:
-    source, given = example("research"), {"TOPIC": "tides"}
+async def test_the_search_is_asked_of_the_client() -> None:
+    with pytest.raises(Parked) as parked:
+        await run(example("research"), {"TOPIC": "tides"}, ctx=FakeContext())
+    (call,) = parked.value.question.fields["context"]["toolCalls"]  # type: ignore[index,call-overload]
+    assert call["args"] == {"query": "tides", "limit": 5}
+
+
+async def test_a_report_is_searched_read_noted_agreed_on_written_and_filed() -> None:
+    source, given = example("research-report"), {"TOPIC": "tides"}
     ctx = FakeContext()
     with pytest.raises(Parked) as parked:
         await run(source, given, ctx=ctx)
@@ -70,8 +77,8 @@ async def test_research_asks_the_client_for_pages_a_person_for_consent_and_the_c
     assert result.used.calls == 4
 
 
-async def test_research_that_nobody_approves_writes_no_report() -> None:
-    source, given = example("research"), {"TOPIC": "tides"}
+async def test_a_report_whose_notes_nobody_approves_is_not_written() -> None:
+    source, given = example("research-report"), {"TOPIC": "tides"}
     ctx = FakeContext()
     with pytest.raises(Parked) as parked:
         await run(source, given, ctx=ctx)

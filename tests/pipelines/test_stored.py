@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from agent_worker.db.connection import Database
 from agent_worker.db.definitions import Definitions
@@ -180,12 +182,15 @@ async def test_what_is_not_stored_is_told_and_not_tried_again() -> None:
         ({"agent": "a", "workers": []}, "$.workers"),
         ({"agent": "a", "input": []}, "$.input"),
         ({"agent": "broken"}, "$.agent"),
-        ({"agent": "chat"}, "$.agent"),
+        ({"agent": "chat"}, "$.trigger"),
+        ({"agent": "a", "trigger": "go"}, "$.trigger"),
     ],
 )
 async def test_a_wrong_request_names_the_place(payload: dict[str, Any], path: str) -> None:
     interactive = content(
-        "triggers: {go: {}}\nhandlers: {go: {}}\nagent: {model: echo/echo}\n", "chat", format="interactive"
+        "triggers: {go: {}}\nhandlers: {go: {}}\nagent: {model: echo/echo, system: ask}\n",
+        "chat",
+        format="interactive",
     )
     known = stored(("a", says("x")), ("broken", content("steps: 7")), ("chat", interactive))
     with pytest.raises(InvalidPayload) as refused:
@@ -203,6 +208,31 @@ async def test_a_version_is_read_once_by_one_process() -> None:
     await library.load(ctx, ("a", None), {})
     await library.load(ctx, ("b", None), {})
     assert (await library.load(ctx, ("a", 1), {})).definition is not first, "two others came since"
+
+
+async def test_many_runs_that_start_at_once_wait_for_one_reading() -> None:
+    library = Library()
+    ctx = context({}, *stored(("a", says("one"))))
+    loaded = await asyncio.gather(*(library.load(ctx, ("a", None), {}) for _ in range(50)))
+    assert len({id(each.definition) for each in loaded}) == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "fits"),
+    [
+        ({"agent": "a", "version": 3, "input": {"TOPIC": "sea"}}, True),
+        ({"definition": {}, "workers": {}}, True),
+        ({}, False),
+        ({"agent": "a", "definition": {}}, False),
+        ({"agent": "a", "version": 0}, False),
+        ({"agent": ""}, False),
+        ({"agent": "a", "input": []}, False),
+    ],
+)
+def test_the_schema_that_forms_are_made_of_says_what_the_processor_takes(
+    payload: JsonObject, fits: bool
+) -> None:
+    assert Draft202012Validator(Pipeline.payload_schema).is_valid(payload) is fits
 
 
 @pytest.mark.parametrize("way", ["postgres", "http"], indirect=True)

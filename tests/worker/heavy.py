@@ -126,6 +126,8 @@ class RaiseInThread:
                 return [1]  # type: ignore[return-value]  # the fault under test
             case "nan":
                 return {"answer": float("nan")}
+            case "definition":
+                ctx.definition("nobody", 2)
             case "timeout of child":
                 ctx.wait(ctx.spawn("die-at-once", {}, key="child"))
             case "wrong argument":
@@ -176,6 +178,7 @@ class BookInThread:
             "decision": decision,
             "clock": clock["result"],
             "child": ctx.wait(child)["answer"],
+            "flight": ctx.definition("flight").content["to"],
             "key": ctx.idempotency_key("reserve"),
             "left": 0 < ctx.deadline - time.monotonic() < 601,
             "cancelled": ctx.cancelled,

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from agent_worker.db.definitions import Definitions
 from agent_worker.processors.echo import Echo
 from agent_worker.worker.pool.remote import RemoteTaskContext
 from agent_worker.worker.threads import SyncTaskContext
@@ -284,6 +285,7 @@ async def test_everything_a_context_offers_works(
     start_worker: StartWorker, rows: Rows, tmp_path: Path, way: str
 ) -> None:
     processors = (heavy.BookInThread(), heavy.BookInProcess(), Echo())
+    await Definitions(rows.db, f"book-{way}").push("flight", {"to": "Rome"})
     async with start_worker(*processors):
         task_id = await rows.insert(
             f"book-{way}", {"log": str(tmp_path / "log")}, max_attempts=1, user_id=uuid4()
@@ -305,6 +307,7 @@ async def test_everything_a_context_offers_works(
         "decision": {"approved": True},
         "clock": "noon",
         "child": "child",
+        "flight": "Rome",
         "key": f"{task_id}:reserve",
         "left": True,
         "cancelled": False,
@@ -330,6 +333,7 @@ async def test_everything_a_context_offers_works(
         ("unstorable", ("unstorable_result", "the result of 'k' (Object of type set is not JSON")),
         ("no object", ("invalid_response", "The processor returned list")),
         ("nan", ("invalid_response", "The processor's response is not JSON")),
+        ("definition", ("unknown_definition", "There is no raise-")),
         ("timeout of child", ("child_failed", "failed: Dead.")),
         ("wrong argument", ("internal_error", "The processor failed with TypeError")),
     ],

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, Valid
 from starlette.requests import Request
 
 from agent_worker.domain.errors import GatewayError
+from agent_worker.domain.json import JsonObject
 from agent_worker.domain.json import JsonValue as AnyJson
 from agent_worker.gateway.agents.refusals import invalid
 
@@ -38,6 +39,11 @@ class ToolResult(_Body):
     tool_call_id: str = Field(alias="toolCallId", min_length=1, max_length=_LONGEST_ID)
     result: JsonValue = None
     error: str | None = None
+
+    def as_json(self) -> JsonObject:
+        """Return `{toolCallId, result}`, or `{toolCallId, error}`."""
+        came_of: JsonObject = {"result": self.result} if self.error is None else {"error": self.error}
+        return {"toolCallId": self.tool_call_id, **came_of}
 
 
 class Continue(_Body):

@@ -6,7 +6,13 @@ import contextlib
 from collections.abc import Iterator
 
 from agent_worker.db.access.refusals import StatementRefused
-from agent_worker.domain.client_errors import TaskRefused
+from agent_worker.domain.client_errors import (
+    AnswerNotAllowed,
+    QuestionClosed,
+    ResultsRefused,
+    TaskNotFound,
+    TaskRefused,
+)
 from agent_worker.domain.errors import GatewayError, InvalidPayload
 
 _NOT_ALLOWED = "42501"
@@ -29,10 +35,14 @@ def refusals() -> Iterator[None]:
     """Turn what the rooms below say no with into the answer that it stands for."""
     try:
         yield
-    except InvalidPayload as exc:
+    except (InvalidPayload, TaskRefused, ResultsRefused) as exc:
         raise invalid(str(exc)) from exc
-    except TaskRefused as exc:
-        raise invalid(str(exc)) from exc
+    except TaskNotFound as exc:
+        raise not_found("execution") from exc
+    except QuestionClosed as exc:
+        raise GatewayError(str(exc), status=409, code="question_closed") from exc
+    except AnswerNotAllowed as exc:
+        raise GatewayError(str(exc), status=403, code="not_allowed") from exc
     except StatementRefused as exc:
         if exc.sqlstate == _NOT_ALLOWED:
             raise GatewayError("Your rights do not allow this.", status=403, code="not_allowed") from exc

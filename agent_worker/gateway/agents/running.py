@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4, uuid5
 
+from agent_worker.db.continuing import Continuing
 from agent_worker.db.runs import Run, Runs
 from agent_worker.domain.caller import Caller
 from agent_worker.domain.definitions import StoredDefinition
 from agent_worker.domain.errors import GatewayError
-from agent_worker.domain.events import error
+from agent_worker.domain.events import error, usage
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.task import TaskStatus
+from agent_worker.gateway.agents.bodies import ToolResult
 from agent_worker.gateway.agents.catalogue import Catalogue
 from agent_worker.gateway.agents.refusals import invalid, not_found, refusals
+from agent_worker.pipelines.usage import Used
 
 LONGEST_KEY = 255
 """Characters of an `Idempotency-Key`."""
@@ -47,7 +51,9 @@ class Execution:
         }
         response = self.run.response
         if self.run.status is TaskStatus.COMPLETED:
-            shown |= {name: response[name] for name in ("output", "usage") if name in response}
+            if "output" in response:
+                shown["output"] = response["output"]
+            shown["usage"] = _usage(response)
         elif self.run.status.is_final:
             shown["error"] = _failure(self.run)
         return shown
@@ -58,11 +64,13 @@ class Running:
 
     Args:
         runs: Rows, seen with the caller's rights.
+        continuing: Answers questions, with the caller's rights as well.
         catalogue: The agents.
     """
 
-    def __init__(self, runs: Runs, catalogue: Catalogue) -> None:
+    def __init__(self, runs: Runs, continuing: Continuing, catalogue: Catalogue) -> None:
         self._runs = runs
+        self._continuing = continuing
         self._catalogue = catalogue
 
     async def start(
@@ -99,9 +107,22 @@ class Running:
         if run is None or run.agent is None:
             raise not_found("execution")
         agent = await self._catalogue.find(reference, run.version, is_slug=is_slug)
-        if run.agent not in {agent.slug, str(agent.id)}:
+        if run.agent.lower() not in {agent.slug, str(agent.id)}:
             raise not_found("execution")
         return Execution(execution_id, agent, run)
+
+    async def go_on(self, caller: Caller, execution: Execution, results: Sequence[ToolResult]) -> int:
+        """Answer what a run waits for, and return the cursor behind which its next leg begins.
+
+        The same results again change nothing, and lead to the same leg.
+
+        Raises:
+            GatewayError: 400, the results fit no question; 403, it is somebody else's to answer; 404, the run is gone;
+                409, the question was withdrawn or is out of time.
+        """
+        given = [result.as_json() for result in results]
+        with refusals():
+            return await self._continuing.answer(execution.id, given, caller=caller)
 
     async def cancel(self, caller: Caller, execution: Execution) -> TaskStatus:
         """Ask for a stop, and return the status now: `processing` until its worker has stopped it.
@@ -141,6 +162,13 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise not_found("execution") from None
+
+
+def _usage(response: JsonObject) -> JsonObject:
+    """Return what a run used, in the fields of the event `usage`."""
+    used = Used.read(response.get("usage"))
+    told = usage(input_tokens=used.input_tokens, output_tokens=used.output_tokens, cost_usd=used.cost)
+    return told.data
 
 
 def _failure(run: Run) -> JsonObject:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import structlog
 from starlette.responses import Response
@@ -29,6 +30,8 @@ HEARTBEAT_S = 15.0
 
 PATIENCE_S = 60.0
 """How long an outage of the database is ridden out in the middle of a stream."""
+
+Value = TypeVar("Value")
 
 
 class Streams:
@@ -102,12 +105,12 @@ class Streams:
     async def _pages(self, caller: Caller, reader: Reader) -> AsyncGenerator[bytes, None]:
         with self._followers.of(reader.run_id) as ear:
             while True:
-                page = await patiently(lambda: self._follow(caller, reader), patience_s=PATIENCE_S)
+                page = await _patiently(lambda: self._follow(caller, reader))
                 if page is None:
                     return  # it was deleted
                 told = reader.read(page)
                 if page.is_all and page.status.is_final and not reader.is_over:
-                    told += await patiently(lambda: self._end(caller, reader), patience_s=PATIENCE_S)
+                    told += await _patiently(lambda: self._end(caller, reader))
                 if told:
                     yield b"".join(frames(each.seq, each.events) for each in told)
                 if reader.is_over:
@@ -129,6 +132,14 @@ class Streams:
     async def _abandon(self, caller: Caller, reader: Reader) -> None:
         logger.info("run.abandoned", task_id=str(reader.run_id))
         try:
-            await patiently(lambda: self._runs.cancel(caller, reader.run_id), patience_s=PATIENCE_S)
+            await _patiently(lambda: self._runs.cancel(caller, reader.run_id))
         except DatabaseUnavailable:
             logger.warning("run.not_stopped", task_id=str(reader.run_id))
+
+
+async def _patiently(call: Callable[[], Awaitable[Value]]) -> Value:
+    """Make a call that may be repeated; the first time plainly, for a stream looks twenty times a second."""
+    try:
+        return await call()
+    except DatabaseUnavailable:
+        return await patiently(call, patience_s=PATIENCE_S)

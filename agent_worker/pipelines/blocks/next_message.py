@@ -53,7 +53,7 @@ def may_take_rounds(execution: Execution, scope: Scope, block: NextMessage) -> b
 
 
 def _config(execution: Execution, thread: Thread) -> ThreadConfig:
-    return execution.definition.threads[str(thread.setup["step"])]
+    return execution.definition.configs[str(thread.setup["step"])]
 
 
 @dataclass(slots=True)

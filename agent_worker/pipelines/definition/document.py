@@ -23,8 +23,12 @@ from agent_worker.pipelines.definition.declarations import (
 )
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps, walk
 from agent_worker.pipelines.definition.threads import Agent, ThreadConfig
+from agent_worker.pipelines.problems import Path, dotted
 from agent_worker.pipelines.prompts.template import Template
 from agent_worker.pipelines.types.shapes import Shape, Types
+
+AGENT: Path = ("agent",)
+"""Where the main thread of an interactive agent stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +64,12 @@ class Definition:
     triggers: Mapping[str, Trigger] = field(default_factory=dict)
     handlers: Mapping[str, Steps] = field(default_factory=dict)
     agent: Agent | None = None
-    threads: Mapping[str, ThreadConfig] = field(init=False, repr=False, compare=False)
-    """Of each `start-thread`, by the step's key."""
+    configs: Mapping[str, ThreadConfig] = field(init=False, repr=False, compare=False)
+    """Of the threads, by the text of where each stands."""
 
     def __post_init__(self) -> None:
         """Look once for what each `next-message` needs."""
-        threads = {block.key: block.config for block in self.blocks() if isinstance(block, StartThread)}
-        object.__setattr__(self, "threads", threads)
+        object.__setattr__(self, "configs", {dotted(path): config for path, config in self.threads()})
 
     @property
     def names(self) -> frozenset[str]:
@@ -77,6 +80,14 @@ class Definition:
         """Return the type of an input, variable or resource; None when there is none of that name."""
         declared = self.inputs.get(name) or self.variables.get(name) or self.resources.get(name)
         return None if declared is None else declared.shape
+
+    def threads(self) -> Iterator[tuple[Path, ThreadConfig]]:
+        """Yield how each thread talks to its model, with where that stands."""
+        if self.agent is not None:
+            yield AGENT, self.agent.thread
+        for block in self.blocks():
+            if isinstance(block, StartThread):
+                yield block.path, block.config
 
     def blocks(self) -> Iterator[AnyBlock]:
         """Yield every block of all steps and handlers, at any depth."""

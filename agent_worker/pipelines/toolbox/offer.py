@@ -80,6 +80,7 @@ class Offer:
         run: Makes a call here; None has the client make it.
         display: What the stream shows of its calls.
         title: For the display `title`.
+        display_of: What is shown of a single call, where that depends on its arguments.
         announce: Says it in another way than the events of tools do; calls that do not fit are not announced so.
     """
 
@@ -87,4 +88,5 @@ class Offer:
     run: Run | None
     display: Display = "description"
     title: str | None = None
+    display_of: Callable[[Call], tuple[Display, str | None]] | None = None
     announce: Announce | None = None

@@ -77,21 +77,6 @@ steps:
     for: FOR
 """
 
-FAIL = """
-variables:
-  OUT: {type: unknown}
-steps:
-  Nothing to go through:
-    block: for-each
-    in: OUT
-    as: ITEM
-    steps:
-      Note:
-        block: set-variable
-        variable: OUT
-        value: ITEM
-"""
-
 TALK = """
 triggers:
   user-message:
@@ -122,7 +107,6 @@ USED = {
     "tool": (TOOL, ()),
     "approval": (APPROVAL, ("plan",)),
     "wait": (WAIT, ()),
-    "fail": (FAIL, ()),
     "talk": (TALK, ("system", "hello")),
 }
 

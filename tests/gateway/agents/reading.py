@@ -78,27 +78,35 @@ class Listening:
                 pass
         return self.heard
 
+    async def heartbeats(self, count: int) -> None:
+        """Read until there have been so many."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while self.heard.heartbeats < count:
+                self._take(await anext(self._lines))
+
     async def next(self) -> dict[str, Any] | None:
         """Return the next event; None at the end."""
         async for line in self._lines:
-            assert not self.heard.is_done or not line, "something follows [DONE]"
-            if line.startswith("id: "):
-                self._id = int(line[4:])
-            elif line.startswith(":"):
-                assert line == ": heartbeat"
-                self.heard.heartbeats += 1
-            elif line.startswith("data: "):
-                if line == "data: [DONE]":
-                    self.heard.is_done = True
-                    continue
-                event: dict[str, Any] = json.loads(line[6:])
-                self.heard.events.append(event)
-                if self._id is not None:
-                    self.heard.ids.append((len(self.heard.events), self._id))
-                    self._id = None
+            if (event := self._take(line)) is not None:
                 return event
-            else:
-                assert not line, line
+        return None
+
+    def _take(self, line: str) -> dict[str, Any] | None:
+        assert not self.heard.is_done or not line, "something follows [DONE]"
+        if line == "data: [DONE]":
+            self.heard.is_done = True
+        elif line == ": heartbeat":
+            self.heard.heartbeats += 1
+        elif line.startswith("id: "):
+            self._id = int(line[4:])
+        elif line:
+            assert line.startswith("data: "), line
+            event: dict[str, Any] = json.loads(line[6:])
+            self.heard.events.append(event)
+            if self._id is not None:
+                self.heard.ids.append((len(self.heard.events), self._id))
+                self._id = None
+            return event
         return None
 
 
