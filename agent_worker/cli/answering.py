@@ -125,7 +125,7 @@ def tool_calls(question: Question) -> list[JsonObject]:
 
 
 def how_to_answer(question: Question, *, option: str) -> str:
-    """Say in three parts what is asked and how to answer from elsewhere.
+    """Say what is asked, and how to answer from elsewhere.
 
     Args:
         question: An open one.
@@ -136,7 +136,9 @@ def how_to_answer(question: Question, *, option: str) -> str:
     if question.type == "client_tool":
         asked = f"the run waits for the client's tools: {', '.join(str(call.get('toolName')) for call in tool_calls(question))}"
     command = f"agent-worker tasks answer {str(question.id)[:8]} {shlex.quote(example)}{option}"
-    return f"{asked} · run: {command} · or answer it in the dashboard's inbox"
+    literal = example.replace("'", "''")
+    update = f"UPDATE human_tasks SET response = '{literal}' WHERE id = '{question.id}'"  # noqa: S608 - is shown
+    return f"{asked} · run: {command} · or in SQL: {update}"
 
 
 def _example(question: Question) -> JsonObject:

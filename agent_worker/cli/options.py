@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
@@ -87,3 +89,18 @@ def json_object(option: str, text: str) -> dict[str, JsonValue]:
     if not isinstance(parsed, dict):
         raise typer.BadParameter(f'{option} must be a JSON object, such as {{"prompt": "Hello"}}')
     return parsed
+
+
+def input_values(typed: str) -> dict[str, JsonValue]:
+    """Read the value of `--input`: a JSON object, `@FILE` that holds one, or `@-` for standard input.
+
+    Raises:
+        typer.BadParameter: There is none.
+    """
+    if not typed.startswith("@"):
+        return json_object("--input", typed)
+    try:
+        text = sys.stdin.read() if typed == "@-" else Path(typed[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise typer.BadParameter(f"--input names a file that cannot be read: {exc}") from exc
+    return json_object("--input", text)

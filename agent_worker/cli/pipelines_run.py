@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -11,16 +10,15 @@ from uuid import UUID
 import typer
 
 from agent_worker.cli.exits import USAGE
-from agent_worker.cli.options import AsJson, DatabaseUrl, json_object
+from agent_worker.cli.options import AsJson, DatabaseUrl, input_values
 from agent_worker.cli.pipelines_validate import print_report
-from agent_worker.cli.run_follow import KIND, run_and_follow
+from agent_worker.cli.run_follow import KIND, other_option, run_and_follow
 from agent_worker.cli.session import read_settings
 from agent_worker.client import AsyncClient
 from agent_worker.db.connection import Database
 from agent_worker.db.definitions import Definitions
 from agent_worker.domain.errors import ConfigurationError
 from agent_worker.domain.json import JsonObject, JsonValue
-from agent_worker.pipelines.definition.blocks import RunWorker
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.problems import PROTOCOL, SETTINGS
 from agent_worker.pipelines.reading.folder import read_folder
@@ -50,7 +48,7 @@ def pipelines_run(
     taken from the folders beside it, else from the database. Questions are asked here; Ctrl-C cancels the run. --json
     prints one event a line and asks nothing. Exits with 1 when the run fails.
     """
-    request = _request(which, _values(given), version)
+    request = _request(which, input_values(given), version)
     settings = read_settings(database_url=database_url, kinds=KIND)
 
     async def start(db: Database, client: AsyncClient) -> UUID:
@@ -58,17 +56,7 @@ def pipelines_run(
             await _require(Definitions(db, KIND), which, version)
         return await client.submit(request, kind=KIND)
 
-    run_and_follow(settings, start, as_json=as_json)
-
-
-def _values(given: str) -> JsonObject:
-    if not given.startswith("@"):
-        return json_object("--input", given)
-    try:
-        text = sys.stdin.read() if given == "@-" else Path(given[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"--input names a file that cannot be read: {error}") from error
-    return json_object("--input", text)
+    run_and_follow(settings, start, as_json=as_json, option=other_option(database_url))
 
 
 def _request(which: str, given: JsonObject, version: int | None) -> JsonObject:
@@ -101,8 +89,7 @@ def _beside(
     folder: Path, definition: Definition, found: dict[str, JsonObject]
 ) -> Iterator[tuple[str, JsonObject]]:
     """Yield the definitions that lie beside a folder and are called from it, and from there on."""
-    called = {block.worker for block in definition.blocks() if isinstance(block, RunWorker)}
-    for slug in sorted(called | set(definition.workers)):
+    for slug in definition.workers:
         place = folder.resolve().parent / slug
         if slug in found or not all((place / name).is_file() for name in (SETTINGS, PROTOCOL)):
             continue

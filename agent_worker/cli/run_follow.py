@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias
 from uuid import UUID
 
 import typer
@@ -23,34 +24,41 @@ from agent_worker.domain.events import ATTEMPT_START, CLIENT_TOOL_REQUEST, HUMAN
 from agent_worker.domain.records import Question
 from agent_worker.settings import Settings
 
+Start: TypeAlias = Callable[[Database, AsyncClient], Awaitable[UUID]]
+
 KIND = "pipeline"
 TICK_S = 0.1
 LOOK_S = 0.1
 """Seconds between looks for a question that has been announced; its row is written a moment later."""
 
 
-def run_and_follow(
-    settings: Settings, start: Callable[[Database, AsyncClient], Awaitable[UUID]], *, as_json: bool
-) -> None:
+def run_and_follow(settings: Settings, start: Start, *, as_json: bool, option: str = "") -> None:
     """Start a run, tell it, ask at the terminal what it asks, and end as it ends.
 
     Args:
         settings: In force; a worker in this process offers `settings.kinds`.
         start: Starts the run and returns its task.
         as_json: Print events instead of the story, and ask nothing.
+        option: What another command needs to find the same database, such as ` --database-url …`.
 
     Raises:
         TaskFailed: The run failed, or was cancelled by somebody else.
         typer.Exit: It was cancelled from here.
     """
     with lasting_database(settings) as url:
-        asyncio.run(_run(settings, url, start, as_json=as_json))
+        asyncio.run(_run(settings, url, start, option, as_json=as_json))
+
+
+def other_option(database_url: str | None) -> str:
+    """Return what another command has to be given where the database was typed; the address may hold a password."""
+    return "" if database_url is None else " --database-url …"
 
 
 async def _run(
     settings: Settings,
     url: str,
-    start: Callable[[Database, AsyncClient], Awaitable[UUID]],
+    start: Start,
+    option: str,
     *,
     as_json: bool,
 ) -> None:
@@ -58,10 +66,9 @@ async def _run(
     async with AsyncClient(url) as client, Database(url) as db, _worker(settings, url, db):
         task_id = await start(db, client)
         screen = story_screen()
-        teller: Teller = JsonLines() if as_json else Story(screen, task_id, is_live=True)
+        teller: Teller = JsonLines(task_id) if as_json else Story(screen, task_id, is_live=True)
         is_asking = not as_json and sys.stdin.isatty() and screen.is_terminal
         desk = Desk(screen, Keyboard()) if is_asking else None
-        option = "" if settings.database_url is None else " --database-url …"
         followed = _Followed(client, task_id, teller, desk, option)
         result = await followed.to_the_end()
         if followed.is_interrupted:

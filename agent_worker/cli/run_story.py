@@ -18,7 +18,9 @@ from agent_worker.cli.timeline import precise
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.records import TaskEvent, TaskResult
 from agent_worker.domain.task import TaskStatus
-from agent_worker.pipelines.tree import Remark, RunTree, Taken
+from agent_worker.pipelines.legs import Legs
+from agent_worker.pipelines.taken import Remark, Taken
+from agent_worker.pipelines.tree import RunTree
 
 _FEW_LINES = 2
 """Of each text, where several steps run at once and not all of it fits."""
@@ -49,11 +51,19 @@ class Teller(Protocol):
 
 
 class JsonLines:
-    """Prints each event as one line of JSON."""
+    """Prints the protocol's events as browsers get them, each as one line of JSON.
+
+    Args:
+        task_id: The run's.
+    """
+
+    def __init__(self, task_id: UUID) -> None:
+        self._legs = Legs(str(task_id), "browser")
 
     def hear(self, event: TaskEvent) -> None:
-        """Print it."""
-        print_json_line(event.as_json())
+        """Print what it is in the protocol."""
+        for told in self._legs.feed(event):
+            print_json_line(told)
 
     def tick(self) -> None:
         """Nothing to do."""
@@ -65,7 +75,10 @@ class JsonLines:
         """Nothing to do."""
 
     def end(self, result: TaskResult) -> None:
-        """Nothing to do: the events have said it."""
+        """Print what the engine has not said of a run that it ended."""
+        if result.status.is_final:
+            for told in self._legs.end(result.status, result.response):
+                print_json_line(told)
 
 
 class Story:
@@ -154,6 +167,7 @@ class Story:
             for block in self._view.blocks(entry):
                 self._view.shown.add(block.key)
                 for line in block.lines:
+                    line.rstrip()
                     self._screen.print(line, crop=False, soft_wrap=True)
             if for_good:
                 self._told.add(_key(entry))

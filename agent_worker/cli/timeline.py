@@ -24,7 +24,7 @@ from agent_worker.domain.task import Resume, TaskStatus
 _RESUMED: Mapping[str, str] = MappingProxyType(
     {
         Resume.RESCUED: "the worker before died or shut down",
-        Resume.POSTPONED: "the provider it needs was paused",
+        Resume.POSTPONED: "it was due again",
         Resume.ANSWERED: "what it waited for came",
     }
 )

@@ -3,119 +3,36 @@
 Built from the task's stored events, so a run that is followed and one that is read afterwards look the same. What a new
 attempt withdraws vanishes by the rule of `visible_events`; only that there was another attempt stays.
 
-A step is inside another one when its place is (see `Scope.place`): `steps.Each text.steps.Translate@3` is the fourth
-round of what `steps.Each text` repeats. Steps around it that are hidden are passed over.
+A step is inside another one when its place is; steps around it that are hidden are passed over.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar
 
-from agent_worker.domain.events import ATTEMPT_FAILED, ATTEMPT_START, ERROR, FINISH
+from agent_worker.domain.errors import POSTPONED
+from agent_worker.domain.events import (
+    ATTEMPT_FAILED,
+    ATTEMPT_START,
+    CLIENT_TOOL_REQUEST,
+    ERROR,
+    FINISH,
+    HUMAN_ANSWER,
+    HUMAN_REQUEST,
+)
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.records import TaskEvent
-from agent_worker.pipelines.stream import STOPPED
+from agent_worker.pipelines.places import around, position
+from agent_worker.pipelines.taken import Called, Remark, Said, Taken
 
-StepState: TypeAlias = Literal["processing", "waiting", "completed", "failed", "cancelled"]
-
-_ROUNDS = re.compile(r"@(\d+(?:\.\d+)*)$")
 _RESUMED: Mapping[str, str] = MappingProxyType(
     {"rescued": "the worker before died or shut down", "retry": "the one before failed"}
 )
 _TEXTS = ("text-start", "text-delta", "text-end", "reasoning-start", "reasoning-delta", "reasoning-end")
 _TOOLS = ("tool-input-start", "tool-input-available", "tool-output-available", "tool-output-error")
-
-
-@dataclass(slots=True)
-class Said:
-    """A run of text or of reasoning; `type` names the declared type where the text is JSON."""
-
-    id: str
-    is_reasoning: bool
-    type: str | None
-    text: str = ""
-    is_open: bool = True
-
-
-@dataclass(slots=True)
-class Called:
-    """A call of a tool; without output and error it still runs, or its result is not shown."""
-
-    id: str
-    name: str
-    title: str | None
-    began_at: datetime
-    input: JsonValue = None
-    output: JsonValue = None
-    error: str | None = None
-    ended_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """What the run says of itself, between steps or inside one; said again by another attempt, it has the same id."""
-
-    id: str
-    seq: int
-    text: str
-
-
-@dataclass(slots=True)
-class Taken:
-    """A step that was taken, or is.
-
-    Attributes:
-        id: Its place.
-        seq: Of the event that began it.
-        name: As in the document; of a worker its slug.
-        kind: Its block; `worker` for a worker that a model called.
-        detail: What its author says of it; of a `run-worker` without that, the worker's slug.
-        worker_id: Of the worker whose step it is.
-        rounds: Positions in the loops between the step around it and itself, from 0.
-        branch: The branch of a `parallel` it belongs to.
-        began_at: When it began for the first time, over all attempts.
-        tokens: In and out, with all that is inside it.
-        is_waiting: For an answer.
-    """
-
-    id: str
-    seq: int
-    name: str
-    kind: str
-    began_at: datetime
-    detail: str | None = None
-    worker_id: str = ""
-    rounds: tuple[int, ...] = ()
-    branch: str | None = None
-    ended_at: datetime | None = None
-    error: str | None = None
-    tokens: int | None = None
-    is_waiting: bool = False
-    parts: list[Part] = field(default_factory=list)
-
-    @property
-    def state(self) -> StepState:
-        """How it stands."""
-        if self.error is not None:
-            return "cancelled" if self.error == STOPPED else "failed"
-        if self.ended_at is not None:
-            return "completed"
-        return "waiting" if self.is_waiting else "processing"
-
-    @property
-    def steps(self) -> list[Taken]:
-        """Steps inside it, in the order of branches and rounds, then in time."""
-        inside = [part for part in self.parts if isinstance(part, Taken)]
-        branches = {name: number for number, name in enumerate(dict.fromkeys(each.branch for each in inside))}
-        return sorted(inside, key=lambda each: (branches[each.branch], each.rounds, each.seq))
-
-
-Part: TypeAlias = Said | Called | Remark | Taken
 
 
 class RunTree:
@@ -149,7 +66,7 @@ class RunTree:
             return
         self._seen.append(event)
         if event.type == ATTEMPT_FAILED:
-            self._remark(event, _failure(event.data))
+            self._put_off(event)
             return
         self._add(event)
 
@@ -182,8 +99,13 @@ class RunTree:
         self._calls: dict[str, Called] = {}
         self._workers: dict[str, Taken | None] = {}
 
-    def _remark(self, event: TaskEvent, text: str) -> None:
-        remark = Remark(str(event.seq), event.seq, text)
+    def _put_off(self, event: TaskEvent) -> None:
+        """Let what is open wait for the next attempt, which follows by itself."""
+        for step in self._steps.values():
+            step.is_waiting = step.ended_at is None
+        if event.data.get("code") == POSTPONED:  # a step waits, and says so
+            return
+        remark = Remark(str(event.seq), event.seq, _failure(event.data))
         self._remarks.append(remark)
         self._put(remark, None)
 
@@ -203,6 +125,12 @@ class RunTree:
     def _park(self, event: TaskEvent) -> None:
         for step in self._around(event):
             step.is_waiting = True
+
+    def _answer(self, event: TaskEvent) -> None:
+        data, at = event.data, event.created_at
+        answer = Called(f"answer:{data.get('key')}", "answered", None, at, ended_at=at)
+        answer.output, answer.error = data.get("response"), _text(data.get("error"))
+        self._put_inside(event, answer)
 
     def _finish(self, event: TaskEvent) -> None:
         self.is_parked = event.data.get("finishReason") in {"client-tool-calls", "tool-calls"}
@@ -250,7 +178,7 @@ class RunTree:
             and (parent is None or parent.worker_id != worker_id)
         ):
             parent = worker
-        rounds, branch = _position(place, parent)
+        rounds, branch = position(place, None if parent is None else parent.id)
         step = self._steps[place] = Taken(
             place,
             event.seq,
@@ -330,19 +258,7 @@ class RunTree:
 
     def _parent(self, place: str) -> Taken | None:
         """Return the innermost shown step that a place is inside of."""
-        path, rounds = _taken_apart(place)
-        for length in range(len(path) - 1, 0, -1):
-            for depth in range(len(rounds), -1, -1):
-                above = ".".join(path[:length])
-                above += f"@{'.'.join(map(str, rounds[:depth]))}" if depth else ""
-                if (found := self._steps.get(above)) is not None:
-                    return found
-        outer, _, inner = place.rpartition("/")  # inside a worker that the step before the dash runs
-        while inner:
-            if (found := self._steps.get(outer) or self._parent(outer)) is not None:
-                return found
-            outer, _, inner = outer.rpartition("/")
-        return None
+        return next((self._steps[outer] for outer in around(place) if outer in self._steps), None)
 
     _MEANINGS: ClassVar[Mapping[str, Callable[[RunTree, TaskEvent], None]]] = MappingProxyType(
         {
@@ -352,39 +268,15 @@ class RunTree:
             "block-end": _end_step,
             "step-retry": _retry_step,
             "step-failed": _fail_step,
-            "human-request": _park,
-            "client-tool-request": _park,
+            HUMAN_REQUEST: _park,
+            CLIENT_TOOL_REQUEST: _park,
+            HUMAN_ANSWER: _answer,
             FINISH: _finish,
             ERROR: _fail,
             **dict.fromkeys(_TEXTS, _hear),
             **dict.fromkeys(_TOOLS, _call),
         }
     )
-
-
-def _position(place: str, parent: Taken | None) -> tuple[tuple[int, ...], str | None]:
-    """Return the rounds of the loops between a step and what it is shown inside of, and the branch."""
-    if parent is not None and place.startswith(f"{parent.id}/"):
-        place, parent = place.removeprefix(f"{parent.id}/"), None
-    path, rounds = _taken_apart(place)
-    above, around = ((), ()) if parent is None else _taken_apart(parent.id)
-    if path[: len(above)] != above:  # inside a worker that a model called
-        above, around = path[:-1], ()
-    between = path[len(above) : -1]
-    has_branch = len(between) > 1 and between[0] == "branches"
-    return rounds[len(around) :], _name(between[1]) if has_branch else None
-
-
-def _taken_apart(place: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return the path and the rounds of a place."""
-    match = _ROUNDS.search(place)
-    if match is None:
-        return tuple(place.split(".")), ()
-    return tuple(place[: match.start()].split(".")), tuple(map(int, match[1].split(".")))
-
-
-def _name(part: str) -> str:
-    return part.replace("%2E", ".").replace("%25", "%")
 
 
 def _text(value: JsonValue) -> str | None:

@@ -100,3 +100,20 @@ def lab(page: Page, served: str, dev: Dev) -> Page:
     page.goto(f"{served}/pages/lab/index.html?{dev.query}")
     page.wait_for_function("document.title === 'ready'")
     return page
+
+
+@pytest.fixture(params=[("light", 1280), ("dark", 1280), ("light", 380), ("dark", 380)], ids=str)
+def look(request: pytest.FixtureRequest, browser: Browser, dev: Dev) -> Iterator[Page]:
+    """The dashboard by day and by night, wide and narrow."""
+    scheme, width = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,
+        reduced_motion="reduce",
+        bypass_csp=True,  # for axe, which comes as a script of its own
+    )
+    page = context.new_page()
+    page.goto(f"{dev.url}/#/tasks")
+    page.get_by_text("live", exact=True).wait_for()
+    yield page
+    context.close()

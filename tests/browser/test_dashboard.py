@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser import site
+from tests.browser.axe import faults
 from tests.browser.dev import Dev
 
-AXE = site.CLIENT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PAINT_MS = 100.0
 
 
@@ -132,36 +129,14 @@ def test_it_says_when_the_connection_is_lost_and_heals_by_itself(dashboard: Page
     expect(dashboard.get_by_text("Connection lost")).to_have_count(0)
 
 
-@pytest.fixture(params=[("light", 1280), ("dark", 1280), ("light", 380), ("dark", 380)], ids=str)
-def look(request: pytest.FixtureRequest, browser: Browser, dev: Dev) -> Iterator[Page]:
-    """The dashboard by day and by night, wide and narrow."""
-    scheme, width = request.param
-    context = browser.new_context(
-        viewport={"width": width, "height": 800},
-        color_scheme=scheme,
-        reduced_motion="reduce",
-        bypass_csp=True,  # for axe, which comes as a script of its own
-    )
-    page = context.new_page()
-    page.goto(f"{dev.url}/#/tasks")
-    page.get_by_text("live", exact=True).wait_for()
-    yield page
-    context.close()
-
-
 def test_everybody_can_use_it(look: Page, dev: Dev) -> None:
     task = submit(dev, "a task to look at")
-    look.evaluate(AXE.read_text(encoding="utf-8"))
     for address in ("tasks", f"tasks/{task}", "workers", "inbox", "play"):
         look.evaluate("(address) => { location.hash = address }", f"#/{address}")
         expect(look.get_by_role("heading", level=1).first).to_be_attached()
         look.wait_for_load_state("networkidle")
 
-        found = look.evaluate("(rules) => axe.run(document, { runOnly: rules })", RULES)
-
-        assert [(rule["id"], rule["nodes"][0]["target"]) for rule in found["violations"]] == [], address
-        beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert look.evaluate(beyond) == 0, f"{address} is wider than the screen"
+        assert faults(look) == [], address
 
 
 def test_the_frame_is_painted_before_anything_is_known(page: Page, dev: Dev) -> None:

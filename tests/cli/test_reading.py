@@ -131,7 +131,7 @@ def test_a_timeline_of_a_postponed_task_names_its_attempt_and_what_it_waits_for(
 
     assert told == [
         ("inserted", ""),
-        ("claimed", "attempt 1 of 3 · the provider it needs was paused"),
+        ("claimed", "attempt 1 of 3 · it was due again"),
         ("attempt 1 postponed", "provider_paused: Overloaded. · again in 4.00 s"),
     ]
 

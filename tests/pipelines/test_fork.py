@@ -260,7 +260,9 @@ def test_checkpoints_belong_to_the_step_with_the_longest_name_that_fits() -> Non
     of_first = done(
         "block:steps.A", "model-0:steps.A", "item:steps.A@3", "block:steps.A:0.1/steps.X", "start-0:steps.A"
     )
-    others = done("run:start", "run:ran_s", "block:steps.A%2Fb", "block:steps.A%2Fb/steps.X", "block:steps.A@0")
+    others = done(
+        "run:start", "run:ran_s", "block:steps.A%2Fb", "block:steps.A%2Fb/steps.X", "block:steps.A@0"
+    )
     rest = done("block:steps.A%2Eb", "block:steps.Z: Y")
     everything = {**of_first, **others, **rest}
     assert kept("A", everything) == []

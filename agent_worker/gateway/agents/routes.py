@@ -54,6 +54,7 @@ class _Commands:
     async def obey(
         self, request: Request, caller: Caller, agent_id: str, key: str | None, audience: Audience
     ) -> Response:
+        self._streams.require_room(caller)
         match await read(request, COMMAND):
             case Start() as command:
                 return await self._start(caller, agent_id, command, checked_key(key), audience)
@@ -122,6 +123,7 @@ def _executions(made: APIRouter, running: Running, streams: Streams) -> None:
         reader = Reader(execution.id, audience, cursor=_cursor(last_event_id or cursor))
         if _wants_json(request):
             return JSONResponse(await _poll(caller, streams, reader, execution))
+        streams.require_room(caller)
         return streams.answer(caller, reader, is_owned=False)
 
     @made.post(

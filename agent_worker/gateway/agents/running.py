@@ -11,12 +11,13 @@ from agent_worker.db.runs import Run, Runs
 from agent_worker.domain.caller import Caller
 from agent_worker.domain.definitions import StoredDefinition
 from agent_worker.domain.errors import GatewayError
-from agent_worker.domain.events import error
+from agent_worker.domain.events import error, usage
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.task import TaskStatus
 from agent_worker.gateway.agents.bodies import ToolResult
 from agent_worker.gateway.agents.catalogue import Catalogue
 from agent_worker.gateway.agents.refusals import invalid, not_found, refusals
+from agent_worker.pipelines.usage import Used
 
 LONGEST_KEY = 255
 """Characters of an `Idempotency-Key`."""
@@ -50,7 +51,9 @@ class Execution:
         }
         response = self.run.response
         if self.run.status is TaskStatus.COMPLETED:
-            shown |= {name: response[name] for name in ("output", "usage") if name in response}
+            if "output" in response:
+                shown["output"] = response["output"]
+            shown["usage"] = _usage(response)
         elif self.run.status.is_final:
             shown["error"] = _failure(self.run)
         return shown
@@ -104,7 +107,7 @@ class Running:
         if run is None or run.agent is None:
             raise not_found("execution")
         agent = await self._catalogue.find(reference, run.version, is_slug=is_slug)
-        if run.agent not in {agent.slug, str(agent.id)}:
+        if run.agent.lower() not in {agent.slug, str(agent.id)}:
             raise not_found("execution")
         return Execution(execution_id, agent, run)
 
@@ -159,6 +162,13 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise not_found("execution") from None
+
+
+def _usage(response: JsonObject) -> JsonObject:
+    """Return what a run used, in the fields of the event `usage`."""
+    used = Used.read(response.get("usage"))
+    told = usage(input_tokens=used.input_tokens, output_tokens=used.output_tokens, cost_usd=used.cost)
+    return told.data
 
 
 def _failure(run: Run) -> JsonObject:

@@ -123,6 +123,7 @@ function Frame({ children }: { children?: ReactElement }): ReactElement {
           <span>Workers</span>
           <span>Inbox</span>
           <span>Play</span>
+          <span>Pipelines</span>
         </nav>
       </header>
       {children}

@@ -4,7 +4,7 @@
  * The row remembers the last claim only; earlier attempts are known by what they said. The row knows the last claim
  * better than its first event does, because an attempt says nothing before it has something to say.
  */
-import { isFinal, type JsonObject, type Task, type TaskEvent, textOf } from './task';
+import { isFinal, type Json, type JsonObject, type Task, type TaskEvent, textOf } from './task';
 
 export type Ending = 'running' | 'completed' | 'failed' | 'cancelled' | 'asked' | 'postponed' | 'given back';
 
@@ -35,7 +35,7 @@ export interface Segment {
   readonly attempt: number | null;
 }
 
-const PROVIDER_PAUSED = 'provider_paused';
+const POSTPONED: readonly Json[] = ['postponed', 'provider_paused'];
 
 export function attemptsOf(task: Task, events: readonly TaskEvent[]): readonly Attempt[] {
   const runs = splitRuns(events);
@@ -137,14 +137,14 @@ function endingBefore(events: readonly TaskEvent[], next: string): End {
 
 const CLOSING: Readonly<Record<string, (data: JsonObject) => Omit<End, 'to'>>> = {
   'attempt-failed': (data) => ({
-    ending: data.code === PROVIDER_PAUSED ? 'postponed' : 'failed',
+    ending: POSTPONED.includes(data.code ?? null) ? 'postponed' : 'failed',
     code: textOf(data, 'code'),
     error: textOf(data, 'error'),
     retryInS: typeof data.retryInS === 'number' ? data.retryInS : null,
   }),
   'human-request': () => said('asked'),
   'client-tool-request': () => said('asked'),
-  finish: () => said('completed'),
+  finish: (data) => said(data.finishReason === 'client-tool-calls' ? 'asked' : 'completed'),
   error: (data) => ({
     ending: 'failed',
     code: textOf(data, 'code'),

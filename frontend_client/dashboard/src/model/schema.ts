@@ -37,7 +37,7 @@ export interface FormReading {
   readonly errors: Readonly<Record<string, string>>;
 }
 
-const LONG = /^(prompt|system|content|text|body|note|message|comment|description|instructions|question)$/u;
+const LONG = /^(prompt|system|content|text|body|note|message|comment|description|instructions|question|letter)$/iu;
 
 export function fieldsOf(schema: JsonObject): readonly Field[] {
   const properties = isObject(schema.properties) ? schema.properties : {};

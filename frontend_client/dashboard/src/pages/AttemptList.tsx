@@ -16,7 +16,7 @@ const MARKS: Readonly<Record<Ending, Status>> = {
 
 const RESUMED: Readonly<Record<string, string>> = {
   rescued: 'the worker before died or shut down',
-  postponed: 'the provider it needs was paused',
+  postponed: 'it was due again',
   answered: 'what it waited for came',
 };
 

@@ -4,6 +4,7 @@ import { usePolled, useRoute } from '../ui/hooks';
 import { useProject } from '../ui/project';
 import { Shell } from '../ui/Shell';
 import { InboxPage } from './InboxPage';
+import { PipelinesPage } from './PipelinesPage';
 import { PlayPage } from './PlayPage';
 import { TaskPage } from './TaskPage';
 import { TasksPage } from './TasksPage';
@@ -30,6 +31,7 @@ export function Pages({ onSignOut }: { onSignOut: () => void }): ReactElement {
       {route.page === 'task' && <TaskPage key={route.id} id={route.id} />}
       {route.page === 'workers' && <WorkersPage />}
       {route.page === 'inbox' && <InboxPage id={route.id} questions={questions} />}
+      {route.page === 'pipelines' && <PipelinesPage slug={route.slug} version={route.version} />}
       {route.page === 'play' && <PlayPage kind={route.kind} from={route.from} />}
     </Shell>
   );

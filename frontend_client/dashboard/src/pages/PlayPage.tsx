@@ -1,28 +1,17 @@
-import {
-  type FormEvent,
-  type ReactElement,
-  useCallback,
-  useEffect,
-  useMemo,
-  useRef,
-  useState,
-  useSyncExternalStore,
-} from 'react';
-import { messageOf } from '../data/failure';
+import { type ReactElement, useCallback, useMemo, useState, useSyncExternalStore } from 'react';
 import { listKinds } from '../data/fleet';
 import { FollowedTask } from '../data/follow';
 import { readTask, submitTask } from '../data/tasks';
 import { attemptsOf, segmentsOf } from '../model/attempts';
 import { shortId } from '../model/format';
 import { writeRoute } from '../model/route';
-import { type FormValues, fieldsOf, initialValues, readForm, readJson } from '../model/schema';
-import { isObject, type JsonObject } from '../model/task';
+import type { JsonObject } from '../model/task';
 import { go, useNow, usePolled, useTitle } from '../ui/hooks';
 import { useProject } from '../ui/project';
-import { SchemaForm } from '../ui/SchemaForm';
 import { StateWord } from '../ui/State';
 import { Answer } from '../ui/Stream';
 import { TimeBar } from '../ui/TimeBar';
+import { AskForm } from './AskForm';
 
 /** What a kind is asked with whose processor declares nothing. */
 const PROMPT: JsonObject = {
@@ -60,10 +49,13 @@ export function PlayPage({ kind, from }: { kind: string | null; from: string | n
         {isReady && (
           <AskForm
             key={`${chosen}-${from}-${schema === null}`}
-            kind={chosen}
-            schema={schema}
+            schema={schema ?? PROMPT}
             given={given.data?.request_payload ?? {}}
-            onAsked={setAsked}
+            action="Ask"
+            hasFocus
+            onAsk={async (payload) =>
+              setAsked((await submitTask(supabase, { kind: chosen, request_payload: payload })).id)
+            }
           />
         )}
       </section>
@@ -86,99 +78,6 @@ function KindInput({ names, chosen }: { names: readonly string[]; chosen: string
         <option key={name}>{name}</option>
       ))}
     </select>
-  );
-}
-
-interface AskFormProps {
-  readonly kind: string;
-  readonly schema: JsonObject | null;
-  readonly given: JsonObject;
-  readonly onAsked: (id: string) => void;
-}
-
-function AskForm({ kind, schema, given, onAsked }: AskFormProps): ReactElement {
-  const { supabase, say } = useProject();
-  const fields = useMemo(() => fieldsOf(schema ?? PROMPT), [schema]);
-  const isForeign = Object.keys(given).some((name) => !fields.some((field) => field.name === name));
-  const [isRaw, setRaw] = useState(isForeign || fields.length === 0);
-  const [values, setValues] = useState<FormValues>(() => initialValues(fields, given));
-  const [raw, setRawText] = useState(() => JSON.stringify(given, null, 2));
-  const [errors, setErrors] = useState<Readonly<Record<string, string>>>({});
-  const [isBusy, setBusy] = useState(false);
-  const form = useRef<HTMLFormElement>(null);
-  useEffect(() => {
-    form.current?.querySelector<HTMLElement>('textarea, input')?.focus();
-  }, []);
-
-  const read = (): JsonObject | null => {
-    if (isRaw) {
-      const typed = readJson(raw);
-      if ('value' in typed && isObject(typed.value)) return typed.value;
-      setErrors({ raw: 'error' in typed ? typed.error : 'This must be a JSON object.' });
-      return null;
-    }
-    const { payload, errors: wrong } = readForm(fields, values);
-    setErrors(wrong);
-    return Object.keys(wrong).length > 0 ? null : payload;
-  };
-  const ask = async () => {
-    const payload = read();
-    if (payload === null || isBusy) return;
-    setErrors({});
-    setBusy(true);
-    try {
-      onAsked((await submitTask(supabase, { kind, request_payload: payload })).id);
-    } catch (error) {
-      say(messageOf(error), 'bad');
-    }
-    setBusy(false);
-  };
-  const toggle = () => {
-    if (isRaw) {
-      const typed = readJson(raw);
-      if ('value' in typed && isObject(typed.value)) setValues(initialValues(fields, typed.value));
-    } else setRawText(JSON.stringify(readForm(fields, values).payload, null, 2));
-    setErrors({});
-    setRaw(!isRaw);
-  };
-  return (
-    <form
-      ref={form}
-      noValidate
-      onSubmit={(event: FormEvent) => {
-        event.preventDefault();
-        void ask();
-      }}
-      onKeyDown={(event) => {
-        if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) void ask();
-      }}
-    >
-      {isRaw ? (
-        <div className="field" data-invalid={'raw' in errors || undefined}>
-          <label htmlFor="raw">request_payload</label>
-          <textarea
-            id="raw"
-            className="mono"
-            rows={10}
-            spellCheck={false}
-            value={raw}
-            aria-invalid={'raw' in errors}
-            onChange={(event) => setRawText(event.target.value)}
-          />
-          {errors.raw && <p className="error">{errors.raw}</p>}
-        </div>
-      ) : (
-        <SchemaForm fields={fields} values={values} errors={errors} onChange={setValues} />
-      )}
-      <div className="actions">
-        <button type="submit" className="primary" disabled={isBusy}>
-          Ask <kbd>Ctrl Enter</kbd>
-        </button>
-        <button type="button" className="quiet" onClick={toggle}>
-          {isRaw ? 'As a form' : 'As JSON'}
-        </button>
-      </div>
-    </form>
   );
 }
 

@@ -1,9 +1,10 @@
 import { type FormEvent, type ReactElement, useMemo, useState } from 'react';
 import { messageOf } from '../data/failure';
 import { answerQuestion } from '../data/tasks';
-import { ago } from '../model/format';
+import { ago, shortId } from '../model/format';
 import { decisionField, type FormValues, fieldsOf, initialValues, readForm } from '../model/schema';
 import type { JsonObject, Question } from '../model/task';
+import { Code } from '../ui/Code';
 import { useKeys, useNow } from '../ui/hooks';
 import { JsonValue } from '../ui/JsonTree';
 import { useProject } from '../ui/project';
@@ -19,6 +20,8 @@ interface QuestionCardProps {
 /** A question with what one has to know for it, and the form of its answer. */
 export function QuestionCard({ question, onAnswered, hasKeys = false }: QuestionCardProps): ReactElement {
   const now = useNow();
+  const { session } = useProject();
+  const isMine = (question.assignee ?? question.user_id) === session.user.id;
   const facts = Object.keys(question.context).length > 0;
   return (
     <section className="card question" aria-label={question.title}>
@@ -34,6 +37,11 @@ export function QuestionCard({ question, onAnswered, hasKeys = false }: Question
       {facts && <JsonValue value={question.context} />}
       {question.type === 'client_tool' ? (
         <p className="hint">The client of this task has to run these tools; nobody answers here.</p>
+      ) : !isMine ? (
+        <>
+          <p className="hint">It is not put to you. From a machine that reaches the database it is answered with:</p>
+          <Code text={`agent-worker tasks answer ${shortId(question.id)} '{"approved": true}'`} label="Command" />
+        </>
       ) : (
         <AnswerForm key={question.id} question={question} onAnswered={onAnswered} hasKeys={hasKeys} />
       )}

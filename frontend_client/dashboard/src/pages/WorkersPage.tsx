@@ -7,6 +7,7 @@ import { writeRoute } from '../model/route';
 import { Code } from '../ui/Code';
 import { Confirm } from '../ui/Dialog';
 import { useNow, usePolled, useTitle } from '../ui/hooks';
+import { NotForYou } from '../ui/NotForYou';
 import { useProject } from '../ui/project';
 
 const EVERY_MS = 2000;
@@ -15,7 +16,7 @@ const KINDS_EVERY_MS = 5000;
 /** Who works, how busy each is, and what happens to the tasks of one that went silent; and the kinds they offer. */
 export function WorkersPage(): ReactElement {
   useTitle('Workers');
-  return useProject().isOperator ? <Fleet /> : <NotForYou />;
+  return useProject().isOperator ? <Fleet /> : <NotForYou what="the workers" />;
 }
 
 function Fleet(): ReactElement {
@@ -184,18 +185,6 @@ function NoWorker(): ReactElement {
       <h2>No worker</h2>
       <p>Tasks wait until one is there. Start one, on any machine that reaches the database:</p>
       <Code text={start} label="Command" />
-    </div>
-  );
-}
-
-function NotForYou(): ReactElement {
-  return (
-    <div className="empty">
-      <h1>Only operators see the workers</h1>
-      <p>
-        A user becomes one by <code>{'{"agent_worker": "operator"}'}</code> in its <code>app_metadata</code>, which only
-        the service role may set, and by signing in again.
-      </p>
     </div>
   );
 }

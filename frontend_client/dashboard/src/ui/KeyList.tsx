@@ -12,7 +12,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ['c', 'cancel'],
   ['a', 'approve, in the inbox'],
   ['d', 'reject (decline), in the inbox'],
-  ['1 to 4', 'tasks, workers, inbox, play'],
+  ['1 to 5', 'tasks, workers, inbox, play, pipelines'],
   ['Esc', 'back, or nothing selected'],
   ['?', 'this list'],
 ];

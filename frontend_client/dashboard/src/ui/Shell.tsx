@@ -18,6 +18,7 @@ const PAGES: readonly { readonly name: string; readonly route: Route; readonly c
   { name: 'Workers', route: { page: 'workers' }, covers: ['workers'] },
   { name: 'Inbox', route: { page: 'inbox', id: null }, covers: ['inbox'] },
   { name: 'Play', route: { page: 'play', kind: null, from: null }, covers: ['play'] },
+  { name: 'Pipelines', route: { page: 'pipelines', slug: null, version: null }, covers: ['pipelines'] },
 ];
 
 /** What stands around each page: where to go, who is here, whether what is shown is live. */

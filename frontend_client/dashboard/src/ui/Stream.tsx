@@ -1,10 +1,12 @@
-import type { ReactElement } from 'react';
-import { oneLine, precise, secondsBetween } from '../model/format';
+import { type ReactElement, useMemo } from 'react';
+import { oneLine, plural, precise, secondsBetween } from '../model/format';
+import { runOf } from '../model/steps';
 import { type Part, partsOf, type StepPart, type ToolPart } from '../model/stream';
-import { isFinal, type Task, type TaskEvent, textOf } from '../model/task';
+import { isFinal, isObject, type Json, type Task, type TaskEvent, textOf } from '../model/task';
 import { CopyButton } from './CopyButton';
-import { JsonValue } from './JsonTree';
+import { JsonTree, JsonValue } from './JsonTree';
 import { StateMark } from './State';
+import { StepTree } from './StepTree';
 
 interface AnswerProps {
   readonly task: Task;
@@ -14,8 +16,65 @@ interface AnswerProps {
   readonly now: number;
 }
 
-/** What a task says: the text as it comes, tools and steps folded; once it has ended, its answer or its failure. */
-export function Answer({ task, events, pending, now }: AnswerProps): ReactElement {
+/** What a task says: of a pipeline its steps, of any other its answer. */
+export function Answer(props: AnswerProps): ReactElement {
+  return props.task.kind === 'pipeline' ? <Steps {...props} /> : <Spoken {...props} />;
+}
+
+/** The steps of a run as they are taken, each with what it says; once it has ended, its result or its failure. */
+function Steps({ task, events, pending, now }: AnswerProps): ReactElement {
+  const { steps, description } = useMemo(() => runOf(events, pending), [events, pending]);
+  const output = task.response_payload?.output;
+  return (
+    <>
+      <section className="card" aria-label="Steps">
+        <header className="card-head">
+          <h2>Steps</h2>
+          <Used task={task} />
+        </header>
+        <Failure task={task} />
+        {description !== '' && <p className="muted steps-about">{description}</p>}
+        <StepTree steps={steps} status={task.status} now={now} />
+        <Quiet task={task} isEmpty={steps.length === 0} />
+        <Ended task={task} />
+      </section>
+      {task.status === 'completed' && output !== undefined && <Result output={output} />}
+    </>
+  );
+}
+
+function Result({ output }: { output: Json }): ReactElement {
+  if (typeof output !== 'string') return <JsonTree title="Result" value={output} />;
+  return (
+    <section className="card" aria-label="Result">
+      <header className="card-head">
+        <h2>Result</h2>
+        <CopyButton text={output} />
+      </header>
+      <p className="said">{output.trim()}</p>
+    </section>
+  );
+}
+
+function Used({ task }: { task: Task }): ReactElement | null {
+  const usage = task.response_payload?.usage;
+  if (!isObject(usage) || !usage.llm_calls) return null;
+  const facts = [plural(Number(usage.llm_calls), 'model call'), plural(Number(usage.total_tokens), 'token')];
+  if (Number(usage.cost_usd) > 0) facts.push(`$${Number(usage.cost_usd).toFixed(4)}`);
+  return <span className="muted small">{facts.join(' · ')}</span>;
+}
+
+/** One sentence at the end, instead of every word as it comes. */
+function Ended({ task }: { task: Task }): ReactElement {
+  return (
+    <p className="visually-hidden" role="status">
+      {isFinal(task.status) ? `The task is ${task.status}.` : ''}
+    </p>
+  );
+}
+
+/** The text as it comes, tools and steps folded; once it has ended, the answer or the failure. */
+function Spoken({ task, events, pending, now }: AnswerProps): ReactElement {
   const parts = partsOf(events, pending);
   const streams = parts.some((part) => part.type === 'text' && !part.isReasoning);
   const answer = textOf(task.response_payload, 'answer');
@@ -34,10 +93,7 @@ export function Answer({ task, events, pending, now }: AnswerProps): ReactElemen
       {!streams && answer && <p className="said">{answer}</p>}
       {task.status === 'processing' && <span className="caret" aria-hidden="true" />}
       <Quiet task={task} isEmpty={parts.length === 0 && !answer} />
-      {/* One sentence at the end, instead of every word as it comes. */}
-      <p className="visually-hidden" role="status">
-        {isFinal(task.status) ? `The task is ${task.status}.` : ''}
-      </p>
+      <Ended task={task} />
     </section>
   );
 }
