@@ -292,15 +292,7 @@ class Queue:
 
     async def load_checkpoints(self, task_id: UUID) -> dict[str, Checkpoint]:
         """Return everything the task remembers, by key."""
-        known: dict[str, Checkpoint] = {}
-        after = ""
-        while True:
-            params = {"task_id": task_id, "after": after, "limit": PAGE}
-            rows = await self._transport.call("load_checkpoints", params)
-            known |= {key: Checkpoint(key, Call(call), value, is_done) for key, call, value, is_done in rows}
-            if len(rows) < PAGE:
-                return known
-            after = rows[-1][0]
+        return await load_checkpoints(self._transport, task_id)
 
     async def last_event_seq(self, task_id: UUID) -> int:
         """Return the number of the last event in the task's stream; 0 when it has said nothing yet."""
@@ -318,6 +310,18 @@ class Queue:
             "cancel_requests", {"worker_id": self.worker_id, "ids": UuidArray(task_ids)}
         )
         return list(ids)
+
+
+async def load_checkpoints(transport: Transport, task_id: UUID) -> dict[str, Checkpoint]:
+    """Return everything a task remembers, by key; a page at a time, so that no statement becomes long."""
+    known: dict[str, Checkpoint] = {}
+    after = ""
+    while True:
+        rows = await transport.call("load_checkpoints", {"task_id": task_id, "after": after, "limit": PAGE})
+        known |= {key: Checkpoint(key, Call(call), value, is_done) for key, call, value, is_done in rows}
+        if len(rows) < PAGE:
+            return known
+        after = rows[-1][0]
 
 
 def _wire(events: Sequence[Event]) -> str:

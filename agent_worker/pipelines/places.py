@@ -59,4 +59,4 @@ def _taken_apart(place: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
 
 def _name(part: str) -> str:
-    return part.replace("%2E", ".").replace("%25", "%")
+    return part.replace("%2E", ".").replace("%2F", "/").replace("%25", "%")
