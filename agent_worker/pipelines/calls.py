@@ -136,7 +136,7 @@ class Caller:
         )
 
     async def _run(self, run: Run, call: Call, part: str) -> Outcome:
-        """Make a call here, once; what it said and returned is kept."""
+        """Make a call here. What it said and returned is kept, but for a step's only call: that is all that the step does."""
 
         async def make() -> JsonObject:
             outcome = await run(call, part)
@@ -148,6 +148,8 @@ class Caller:
                 raise as_error(call.name, outcome)
             return outcome.as_json()
 
+        if self._raises:
+            return Outcome.read(await make())
         return Outcome.read(await self._step.note(f"tool-{part}", make))
 
     async def _ask(self, calls: Sequence[Call], part: str) -> dict[str, Outcome]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
@@ -233,21 +232,3 @@ _GATE = """
     CREATE TRIGGER gate BEFORE INSERT ON public.agent_task_events FOR EACH ROW
     WHEN (new.task_id = '{task}' AND strpos(new.data ->> 'id', '{place}:') = 1) EXECUTE FUNCTION public.gate();
 """
-
-
-def without_ids(events: list[Event], task_id: UUID) -> list[tuple[str, Any]]:
-    """Return events as they are the same in every run: ids by order of appearance, and text not cut by the clock."""
-    numbers: dict[str, str] = {}
-
-    def number(found: re.Match[str]) -> str:
-        return numbers.setdefault(found[0], f"id-{len(numbers)}")
-
-    told: list[tuple[str, Any]] = []
-    for event in events:
-        text = json.dumps(dict(event.data)).replace(str(task_id), "RUN")
-        data = json.loads(re.sub(r"(?<=:)[0-9a-f]{12}(?=\")", number, text))
-        if event.type == "text-delta" and told[-1][0] == "text-delta" and told[-1][1]["id"] == data["id"]:
-            told[-1][1]["delta"] += data["delta"]
-        else:
-            told.append((event.type, data))
-    return told

@@ -13,8 +13,8 @@ from agent_worker.db.connection import Database
 from agent_worker.domain.events import Event
 from agent_worker.llm import local
 from tests.e2e.fleet import Fleet, fleet
-from tests.e2e.research import STEPS, TOPIC, Gate, Library, Research, without_ids
-from tests.pipelines.running import check_leg
+from tests.e2e.research import STEPS, TOPIC, Gate, Library, Research
+from tests.pipelines.running import check_leg, without_ids
 from tests.worker.conftest import Rows
 
 pytestmark = pytest.mark.slow
