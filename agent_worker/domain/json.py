@@ -36,7 +36,9 @@ def dump_json(value: JsonValue) -> str:
     if "\\u0000" not in text and "\\ud" not in text:
         return text
     # Unescaped, characters beyond the basic plane are one each, and what is left of surrogates has lost its other half.
-    return _NUL.sub(r"\1\\ufffd", _SURROGATE.sub("\ufffd", _encode_as_it_is(value)))
+    as_it_is = _encode_as_it_is(value)
+    mended = _NUL.sub(r"\1\\ufffd", _SURROGATE.sub("\ufffd", as_it_is))
+    return text if mended == as_it_is else _encode(json.loads(mended))
 
 
 def find_nul(value: JsonValue, path: str = "$") -> str | None:
