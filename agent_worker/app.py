@@ -316,6 +316,7 @@ async def running_worker(
             processors=processors,
             processes=processes,
             models=models.get,
+            images=models.images,
             metrics=metrics,
             options=worker_options(settings),
         )

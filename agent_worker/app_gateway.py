@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agent_worker.db.access.access import Access
     from agent_worker.db.connection import Database
     from agent_worker.db.users import Users
+    from agent_worker.gateway.agents.streams import Streams
     from agent_worker.gateway.auth.accounts import Accounts
     from agent_worker.gateway.realtime.changes import Changes
     from agent_worker.gateway.realtime.hub import Hub
@@ -58,7 +59,7 @@ class RunningGateway:
     Attributes:
         server: Knows its URL.
         keys: For clients.
-        parts: What is on: rest/v1, realtime/v1, auth/v1.
+        parts: What is on: rest/v1, realtime/v1, api, auth/v1.
         keyring: The file of keys that were made; None when all were set.
         jwt_secret: What HS256 tokens are signed with; None where others sign them.
     """
@@ -102,20 +103,23 @@ async def running_gateway(
     async with contextlib.AsyncExitStack() as stack:
         db = await stack.enter_async_context(_database(database_url))
         tokens = await stack.enter_async_context(_verifier(settings, keyring))
-        access = await stack.enter_async_context(_access(settings, database_url))
+        strangers = await stack.enter_async_context(_strangers(settings, database_url))
+        access = await stack.enter_async_context(_access(strangers))
         door = Door(keys, tokens)
         changes = await stack.enter_async_context(_changes(database_url))
         hub = Hub(changes=changes, topics=Topics(db), admit_token=door.admit_token)
+        agents, streams = await stack.enter_async_context(_agents(db, strangers))
         routers: dict[str, APIRouter] = {
             "rest/v1": rest_routes.router(access),
             "realtime/v1": realtime_routes.router(hub, caller_of=caller_of),
+            "api": agents,
         }
         sign_in = None
         if auth or settings.gateway_auth:
             accounts, users = await _accounts(settings, keyring, db)
             routers["auth/v1"] = auth_routes.router(accounts, users)
             sign_in = await _operator(accounts, users) if has_operator else None
-        metrics = _metrics(hub)
+        metrics = _metrics(hub, streams)
         app = create_app(
             _options(settings, keys, sign_in),
             door=door,
@@ -131,18 +135,20 @@ async def running_gateway(
         )
         await server.start()
         stack.push_async_callback(server.stop)
+        stack.callback(streams.stop)
         path = settings.data_dir / KEYRING if keyring is not None else None
         yield RunningGateway(server, keys, tuple(routers), path, _signing_secret(settings, keyring))
 
 
-def _metrics(hub: Hub) -> Metrics:
-    """Return what the gateway counts, sockets included."""
+def _metrics(hub: Hub, streams: Streams) -> Metrics:
+    """Return what the gateway counts, sockets and streams included."""
     from agent_worker.telemetry import Metrics
 
     metrics = Metrics()
     metrics.observe("realtime_sockets", "Open Realtime sockets.", lambda: hub.pool.sockets)
     metrics.observe("realtime_channels", "Channels joined on them.", lambda: hub.channels)
     metrics.observe("realtime_unread_bytes", "What waits to be read by them.", lambda: hub.pool.waiting_bytes)
+    metrics.observe("agent_streams", "Runs that clients read at this moment.", lambda: streams.open)
     return metrics
 
 
@@ -334,9 +340,8 @@ async def _database(database_url: str) -> AsyncIterator[Database]:
 
 
 @contextlib.asynccontextmanager
-async def _access(settings: Settings, database_url: str) -> AsyncIterator[Access]:
+async def _strangers(settings: Settings, database_url: str) -> AsyncIterator[Database]:
     """Open what strangers' statements run through, in sessions that have given up their rights."""
-    from agent_worker.db.access.access import Access
     from agent_worker.db.access.acting import give_up_rights
     from agent_worker.db.connection import Database
 
@@ -346,12 +351,44 @@ async def _access(settings: Settings, database_url: str) -> AsyncIterator[Access
         statement_timeout_s=LONGEST_STATEMENT_S,
         configure=give_up_rights,
     ) as db:
-        access = Access(db)
-        await access.start()
-        try:
-            yield access
-        finally:
-            await access.stop()
+        yield db
+
+
+@contextlib.asynccontextmanager
+async def _access(strangers: Database) -> AsyncIterator[Access]:
+    """Open tables and functions to them."""
+    from agent_worker.db.access.access import Access
+
+    access = Access(strangers)
+    await access.start()
+    try:
+        yield access
+    finally:
+        await access.stop()
+
+
+@contextlib.asynccontextmanager
+async def _agents(db: Database, strangers: Database) -> AsyncIterator[tuple[APIRouter, Streams]]:
+    """Open stored agents to them, and follow what their runs say."""
+    from agent_worker.db.access.statements import Statements
+    from agent_worker.db.continuing import Continuing
+    from agent_worker.db.definitions import Definitions
+    from agent_worker.db.following import Followers
+    from agent_worker.db.runs import Runs
+    from agent_worker.gateway.agents import routes
+    from agent_worker.gateway.agents.catalogue import Catalogue
+    from agent_worker.gateway.agents.running import Running
+    from agent_worker.gateway.agents.streams import Streams
+
+    runs = Runs(Statements(strangers))
+    catalogue = Catalogue(Definitions(db, routes.KIND))
+    followers = Followers(db)
+    streams = Streams(runs, followers)
+    await followers.start()
+    try:
+        yield routes.router(catalogue, Running(runs, Continuing(strangers), catalogue), streams), streams
+    finally:
+        await followers.stop()
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from agent_worker.domain.errors import ConfigurationError
 
@@ -279,6 +279,8 @@ def read(cls: type[Model], **given: object) -> Model:
         return lenient(_env_file=ENV_FILE, **given)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as exc:
         raise ConfigurationError(_explain(exc, cls)) from exc
+    except SettingsError as exc:  # a value that should be JSON and is none; it may hold secrets
+        raise ConfigurationError(f"{exc} · it should be JSON") from None
 
 
 def refuse_unknown(known: Iterable[type[BaseSettings]] = ()) -> None:

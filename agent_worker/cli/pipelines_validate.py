@@ -14,7 +14,7 @@ from agent_worker.cli.screen import console, one_line, print_json
 from agent_worker.domain.json import JsonValue
 from agent_worker.pipelines.problems import Problem, Report
 from agent_worker.pipelines.reading.folder import read_folder
-from agent_worker.pipelines.validation import validate
+from agent_worker.pipelines.validation import validate_together
 
 
 def pipelines_validate(
@@ -24,12 +24,13 @@ def pipelines_validate(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is wrong with definitions, with file and line.
+    """Say what is wrong with definitions, with file and line; calls of each other are checked as well.
 
     Exits with 2 when one of them has an error; warnings are shown and do no harm. --json prints a list of
     {"folder", "valid", "errors", "warnings"}.
     """
-    reports = [(folder, validate(read_folder(folder)).report) for folder in folders]
+    validations = validate_together([read_folder(folder) for folder in folders])
+    reports = [(folder, each.report) for folder, each in zip(folders, validations, strict=True)]
     if as_json:
         found: list[JsonValue] = [{"folder": str(folder), **report.as_json()} for folder, report in reports]
         print_json(found)

@@ -17,16 +17,21 @@ are for back ends and scripts. In a browser use supabase-js, which row level sec
 
 from agent_worker.client.async_client import AsyncClient
 from agent_worker.client.columns import TaskColumns
+from agent_worker.client.run import StreamEvent
+from agent_worker.client.sse import to_sse_stream
 from agent_worker.client.sync_client import Client
 from agent_worker.client.text import TextPiece
+from agent_worker.client.workers import Generated
 from agent_worker.domain.client_errors import (
     DuplicateTask,
     QuestionClosed,
+    ResultsRefused,
     TaskCancelled,
     TaskFailed,
     TaskNotFound,
     TaskRefused,
     WaitTimeout,
+    WorkerError,
 )
 from agent_worker.domain.errors import AgentWorkerError, DatabaseUnavailable
 from agent_worker.domain.records import Question, TaskEvent, TaskResult
@@ -38,8 +43,11 @@ __all__ = [
     "Client",
     "DatabaseUnavailable",
     "DuplicateTask",
+    "Generated",
     "Question",
     "QuestionClosed",
+    "ResultsRefused",
+    "StreamEvent",
     "TaskCancelled",
     "TaskColumns",
     "TaskEvent",
@@ -50,4 +58,6 @@ __all__ = [
     "TaskStatus",
     "TextPiece",
     "WaitTimeout",
+    "WorkerError",
+    "to_sse_stream",
 ]

@@ -10,8 +10,10 @@ from functools import partial
 from typing import Self, TypeVar, Unpack
 from uuid import UUID, uuid4
 
+from agent_worker.client.answering import Answering
 from agent_worker.client.columns import TaskColumns, new_task
 from agent_worker.client.text import Text, TextPiece
+from agent_worker.client.workers import Workers
 from agent_worker.db.connection import Database
 from agent_worker.db.following import Followers
 from agent_worker.db.patience import patiently
@@ -59,6 +61,9 @@ class AsyncClient:
         print(result.answer)
     ```
 
+    Attributes:
+        workers: Runs pipelines and speaks their protocol.
+
     Args:
         database_url: `postgresql://…` of a role that owns the tables, or of service_role.
         pool_size: Most connections besides the listening one.
@@ -76,7 +81,9 @@ class AsyncClient:
         self._tasks = Tasks(self._db)
         self._questions = Questions(self._db)
         self._followers = Followers(self._db, poll_s=poll_s)
+        self._answering = Answering(self._db)
         self._patience_s = patience_s
+        self.workers = Workers(self, self._answer_run)
         self._opening = asyncio.Lock()
         self._is_open = False
         self._is_closed = False
@@ -278,6 +285,9 @@ class AsyncClient:
             TaskRefused: The response is no JSON object, or cannot be stored.
         """
         return await self._patiently(lambda: self._questions.answer(question_id, response))
+
+    async def _answer_run(self, agent: str | None, task_id: UUID, results: Sequence[JsonObject]) -> int:
+        return await self._patiently(lambda: self._answering.answer(agent, task_id, results))
 
     async def _patiently(self, call: Callable[[], Awaitable[Value]]) -> Value:
         async def once() -> Value:

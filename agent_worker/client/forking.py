@@ -17,7 +17,8 @@ from agent_worker.domain.replay import Checkpoint
 from agent_worker.domain.task import TaskStatus
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.fork import Past, kept_keys
-from agent_worker.pipelines.library import FORK, NO_PINS, START, Pin, Pins
+from agent_worker.pipelines.library import FORK, NO_PINS, Pin, Pins
+from agent_worker.pipelines.names import RUN_START
 from agent_worker.pipelines.reading.wire import read_wire
 from agent_worker.pipelines.validation import load
 
@@ -76,7 +77,7 @@ def _pins(checkpoints: Mapping[str, Checkpoint]) -> Pins:
     Raises:
         ForkRefused: It has not begun.
     """
-    start = checkpoints.get(START)
+    start = checkpoints.get(RUN_START)
     if start is None:
         raise ForkRefused("the run has not begun, so there is nothing to go on from · run it: submit it anew")
     return Pins.read(start.value) if isinstance(start.value, Mapping) else NO_PINS

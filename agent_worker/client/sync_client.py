@@ -11,6 +11,7 @@ from uuid import UUID
 
 from agent_worker.client.async_client import AsyncClient, database_url_from_env
 from agent_worker.client.columns import TaskColumns
+from agent_worker.client.sync_workers import SyncWorkers
 from agent_worker.client.text import TextPiece
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.records import Question, TaskEvent, TaskResult
@@ -43,6 +44,7 @@ class Client:
         )
         self._thread.start()
         self._loop: asyncio.AbstractEventLoop | None = ready.result()
+        self.workers = SyncWorkers(self._client.workers, do=self._do, each=self._each)
 
     @classmethod
     def from_env(cls) -> Self:

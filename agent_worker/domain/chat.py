@@ -81,10 +81,21 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens counted by the provider (or, for `echo`, words)."""
+    """Tokens counted by the provider (or, for `echo`, words).
+
+    Attributes:
+        input_tokens: Read, those from the provider's cache included.
+        output_tokens: Written, those of reasoning included.
+        cached_tokens: How many of those read came from the cache, which costs less.
+        input_image_tokens: How many of those read were pictures.
+        output_image_tokens: How many of those written were a picture.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    input_image_tokens: int = 0
+    output_image_tokens: int = 0
 
     def as_json(self) -> JsonObject:
         """Return `{"input_tokens", "output_tokens", "total_tokens"}`."""

@@ -17,6 +17,7 @@ AgentWorkerError
 ├── AnswerNotAllowed       the question is for somebody else to answer
 ├── TaskFailed             the awaited task ended without an answer: `code`, `retryable`, `result`
 │   └── TaskCancelled      … because somebody stopped it
+├── WorkerError            a pipeline ended without a result: `error_type`, `code`, `retryable`, `execution_id`
 └── WaitTimeout            the task has not ended in time (a TimeoutError, too); it goes on
 ```
 """
@@ -134,6 +135,36 @@ class TaskFailed(AgentWorkerError):
 
 class TaskCancelled(TaskFailed):
     """Somebody stopped the awaited task."""
+
+
+class WorkerError(AgentWorkerError):
+    """A pipeline ended without a result.
+
+    Attributes:
+        error_type: The worker protocol's class of the failure, such as `provider_error`; None when it did not fail but
+            was stopped, or asks for client tools.
+        source: `platform`, `provider`, `tool` or `client`.
+        code: Stable name to branch on, such as `rate_limited`.
+        retryable: Whether running it again later could help.
+        execution_id: The run.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        execution_id: str,
+        error_type: str | None = None,
+        source: str | None = None,
+        code: str | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.source = source
+        self.code = code
+        self.retryable = retryable
+        self.execution_id = execution_id
 
 
 class WaitTimeout(AgentWorkerError, TimeoutError):

@@ -15,7 +15,8 @@ class Shout:
 A plain `def process(self, task, ctx)` works too: it runs in a thread and gets a `SyncTaskContext`, the same
 methods without `await`. Optional class attributes: `timeout_s`, the limit of one attempt in seconds when the task
 names none; `payload_schema`, a pydantic model or a JSON Schema of the request payload, of which the dashboard makes a
-form; and for a plain `def`, `runs_in`: "thread" (when left out) or "process", which can be killed. A class whose
+form; and for a plain `def`, `runs_in`: "thread" (when left out) or "process", which can be killed. A method `close`,
+`async` and without arguments, is called when the worker has stopped. A class whose
 `__init__` takes one pydantic-settings class gets an instance of it, read from the environment.
 """
 
@@ -28,6 +29,7 @@ from uuid import UUID
 from agent_worker.domain.chat import ChatModel
 from agent_worker.domain.definitions import StoredDefinition
 from agent_worker.domain.events import Event
+from agent_worker.domain.images import ImageMaker
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.task import Resume, Task
 
@@ -90,6 +92,11 @@ class TaskContext(Protocol):
         Raises:
             ProcessorError: No such provider, or its key is missing (code `unknown_model` or `missing_key`).
         """
+        ...
+
+    @property
+    def images(self) -> ImageMaker | None:
+        """Makes pictures; None where no provider of them is set up."""
         ...
 
     async def definition(self, reference: str, version: int | None = None) -> StoredDefinition:

@@ -35,7 +35,7 @@ LONGEST_URL_BYTES = 48 * 1024
 UNEXPECTED = 1011
 """RFC 6455 §7.4.1: the server met a condition that it did not expect."""
 
-AREAS = ("rest", "auth", "realtime")
+AREAS = ("rest", "auth", "realtime", "api")
 """First parts of paths that are counted apart; whatever else is asked for is `other`."""
 
 LOOPBACK_ORIGIN = r"https?://(localhost|[a-z0-9-]+\.localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"

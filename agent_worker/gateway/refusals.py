@@ -1,4 +1,4 @@
-"""How an error is printed: GoTrue's body below `/auth/v1`, PostgREST's everywhere else."""
+"""How an error is printed: GoTrue's body below `/auth/v1`, a flat one below `/api`, PostgREST's everywhere else."""
 
 from __future__ import annotations
 
@@ -13,26 +13,24 @@ from starlette.responses import Response
 from agent_worker.domain.errors import DatabaseUnavailable, GatewayError, ValueRefused
 
 AUTH_PATH = "/auth/v1"
+AGENTS_PATH = "/api"
 
 NO_ROUTE = GatewayError("no Route matched with those values", status=404, code="no_route")
 FAILED = GatewayError("Something went wrong here; it is in the log", status=500, code="unexpected_failure")
 
 _TOKEN_CODES = frozenset({"PGRST301", "PGRST303", "22023"})
 _BAD_JSON = "json_invalid"
+_NOT_UNDERSTOOD = frozenset({"validation_failed", "bad_json"})
 
 
 def refusal(error: GatewayError, path: str) -> Response:
     """Return the answer that an error stands for, in the words of the part of the API that was asked."""
-    status = error.status
     if path.startswith(AUTH_PATH):
-        # GoTrue answers a bad token with 403; 401 is for none at all.
-        is_token = error.code in _TOKEN_CODES
-        status = HTTPStatus.FORBIDDEN if is_token else status
-        code = "bad_jwt" if is_token else error.code
-        body: dict[str, Any] = {"code": int(status), "error_code": code, "msg": str(error)}
-        if code == "weak_password":
-            body["weak_password"] = {"reasons": ["length"]}
+        status, body = _of_auth(error)
+    elif path == AGENTS_PATH or path.startswith(f"{AGENTS_PATH}/"):
+        status, body = _of_agents(error)
     else:
+        status = error.status
         body = {"code": error.code, "details": error.details, "hint": error.hint, "message": str(error)}
     return Response(
         json.dumps(body).encode(),
@@ -40,6 +38,27 @@ def refusal(error: GatewayError, path: str) -> Response:
         headers=error.headers,
         media_type="application/json; charset=utf-8",
     )
+
+
+def _of_auth(error: GatewayError) -> tuple[int, dict[str, Any]]:
+    # GoTrue answers a bad token with 403; 401 is for none at all.
+    is_token = error.code in _TOKEN_CODES
+    status = HTTPStatus.FORBIDDEN if is_token else error.status
+    code = "bad_jwt" if is_token else error.code
+    body: dict[str, Any] = {"code": int(status), "error_code": code, "msg": str(error)}
+    if code == "weak_password":
+        body["weak_password"] = {"reasons": ["length"]}
+    return status, body
+
+
+def _of_agents(error: GatewayError) -> tuple[int, dict[str, Any]]:
+    """Return the status and the flat body that clients of the worker protocol read.
+
+    They take the class of an error from the status alone, and know 422 for none.
+    """
+    if error.code in _NOT_UNDERSTOOD:
+        return HTTPStatus.BAD_REQUEST, {"error": str(error), "code": "validation_error"}
+    return error.status, {"error": str(error), "code": error.code}
 
 
 def as_gateway_error(error: Exception) -> GatewayError | None:

@@ -34,15 +34,29 @@ async def caller_of(request: HTTPConnection) -> Caller:
     Raises:
         GatewayError: 401, see `Door.admit`; 429, it asks too often.
     """
+    return await _caller_of(request, may_lack_key=False)
+
+
+async def bearer_or_caller_of(request: HTTPConnection) -> Caller:
+    """Return the same where `Authorization: Bearer` may stand alone, and hold a key or a user's token.
+
+    Raises:
+        GatewayError: As `caller_of`.
+    """
+    return await _caller_of(request, may_lack_key=True)
+
+
+async def _caller_of(request: HTTPConnection, *, may_lack_key: bool) -> Caller:
     known = request.scope.get(_CALLER)
     if isinstance(known, Caller):
         return known
     reception = cast("Reception", request.app.state.reception)
-    caller = await reception.door.admit(
-        apikey=api_key_of(request),
-        bearer=bearer_of(request.headers),
-        user_agent=request.headers.get("user-agent", ""),
-    )
+    apikey, bearer = api_key_of(request), bearer_of(request.headers)
+    user_agent = request.headers.get("user-agent", "")
+    if may_lack_key and bearer and not apikey:
+        caller = await reception.door.admit_bearer(bearer, user_agent=user_agent)
+    else:
+        caller = await reception.door.admit(apikey=apikey, bearer=bearer, user_agent=user_agent)
     reception.callers.require(_name(caller, request))
     request.scope[_CALLER] = caller
     return caller

@@ -21,6 +21,7 @@ from agent_worker.domain.chat import (
     Finished,
     FinishReason,
     TextDelta,
+    Thinking,
     ToolCall,
     Usage,
 )
@@ -28,7 +29,7 @@ from agent_worker.domain.errors import ProcessorError
 from agent_worker.llm import upstream
 from agent_worker.llm.json_schema import schema_name
 from agent_worker.llm.langchain_errors import translate
-from agent_worker.llm.openai import message_json, tools_json
+from agent_worker.llm.openai import EFFORTS, message_json, tools_json
 from agent_worker.llm.openai_access import DEFAULT_TIMEOUTS, OpenAIAccess, Timeouts
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class LangChainChat:
         """
         from openai import LengthFinishReasonError  # noqa: PLC0415
 
-        chat = self._chat(request.temperature, request.max_tokens)
+        chat = self._chat(request.temperature, request.max_tokens, request.thinking)
         try:
             async with aclosing(self._read(_messages(chat, request), request)) as chunks:
                 async for chunk in chunks:
@@ -135,7 +136,7 @@ class LangChainChat:
     async def _read(
         self, messages: AsyncGenerator[AIMessageChunk, None], request: ChatRequest
     ) -> AsyncGenerator[ChatChunk, None]:
-        model, input_tokens, output_tokens = self._model, 0, 0
+        model, usage = self._model, Usage()
         reason: FinishReason | None = None
         is_structured, is_refusal = request.json_schema is not None, False
         calls: dict[int, ToolCall] = {}
@@ -147,9 +148,7 @@ class LangChainChat:
                     _add_calls(calls, message)
                 if message.additional_kwargs.get("refusal"):
                     is_refusal = True
-                if message.usage_metadata is not None:
-                    input_tokens += message.usage_metadata["input_tokens"]
-                    output_tokens += message.usage_metadata["output_tokens"]
+                usage = _plus(usage, message)
                 reason = finish_reason(message.response_metadata) or reason
                 model = message.response_metadata.get("model_name", model)
         if reason is None:
@@ -158,15 +157,19 @@ class LangChainChat:
             reason = "stop"
         for _, call in sorted(calls.items()):
             yield call
-        yield Finished("content-filter" if is_refusal else reason, model, Usage(input_tokens, output_tokens))
+        yield Finished("content-filter" if is_refusal else reason, model, usage)
 
-    def _make(self, temperature: float | None, max_tokens: int | None) -> BaseChatModel:
+    def _make(
+        self, temperature: float | None, max_tokens: int | None, thinking: Thinking | None
+    ) -> BaseChatModel:
         """Set up LangChain's model; the options are its constructor's, the one place where all providers agree."""
         from langchain.chat_models import init_chat_model  # noqa: PLC0415 - 0.4 s
         from openai import OpenAIError  # noqa: PLC0415
 
         options: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
         given = {name: value for name, value in options.items() if value is not None}
+        if thinking is not None:
+            given |= thinking_options(self._provider, thinking)
         try:
             chat: BaseChatModel = init_chat_model(
                 self._model, model_provider=self._langchain_name, max_retries=0, **self._connection(), **given
@@ -193,6 +196,28 @@ class LangChainChat:
             "http_async_client": self._access.http,  # LangChain's own belongs to the process and is never closed
             "stream_usage": True,  # LangChain's default is off for any address but OpenAI's own
         }
+
+
+def thinking_options(provider: str, thinking: Thinking) -> Mapping[str, Any]:
+    """Return how LangChain's model of a provider is told how much to reason; nothing where it takes no such wish.
+
+    Args:
+        provider: One of `PROVIDERS`.
+        thinking: The wish.
+    """
+    match provider:
+        case "langchain-openai" | "azure_openai":
+            return {"reasoning_effort": EFFORTS[thinking]}
+        case "anthropic" if thinking == "off":
+            return {"thinking": {"type": "disabled"}}
+        case "anthropic":
+            return {"reasoning_effort": thinking}
+        case "google_genai" if thinking == "off":
+            return {"thinking_budget": 0}
+        case "google_genai":
+            return {"reasoning_effort": "high" if thinking == "max" else thinking}
+        case _:
+            return {}
 
 
 def require_package(provider: str) -> None:
@@ -243,6 +268,19 @@ def _structured_text(message: AIMessageChunk) -> str:
     """Return the JSON of a forced tool call, LangChain's way to structured output with some providers, or a refusal."""
     arguments = "".join(call["args"] or "" for call in message.tool_call_chunks)
     return arguments or message.additional_kwargs.get("refusal") or ""
+
+
+def _plus(usage: Usage, message: AIMessageChunk) -> Usage:
+    """Add what a piece says was used."""
+    more = message.usage_metadata
+    if more is None:
+        return usage
+    cached = more.get("input_token_details", {}).get("cache_read") or 0
+    return Usage(
+        usage.input_tokens + more["input_tokens"],
+        usage.output_tokens + more["output_tokens"],
+        usage.cached_tokens + cached,
+    )
 
 
 def _add_calls(calls: dict[int, ToolCall], message: AIMessageChunk) -> None:

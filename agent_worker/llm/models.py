@@ -15,6 +15,7 @@ from agent_worker.domain.errors import ProcessorError
 from agent_worker.llm import langchain, local
 from agent_worker.llm.breaker import Breaker, GuardedChat
 from agent_worker.llm.echo import ECHO_ID, EchoChat
+from agent_worker.llm.images import OpenAIImages
 from agent_worker.llm.openai import OpenAIChat
 from agent_worker.llm.openai_access import DEFAULT_TIMEOUTS, OPENAI_URL, OpenAIAccess, Timeouts
 from agent_worker.llm.retry import RetryingChat, RetryPolicy
@@ -63,6 +64,8 @@ class Models:
         on_pause: Callable[[str], None] = lambda _provider: None,
     ) -> None:
         self._openai = _openai_access(openai_api_key, openai_base_url, timeouts)
+        self.images = OpenAIImages(self._require_openai)
+        """Makes pictures at the same server."""
         self._local: local.LocalChat | None = None
         self._data_dir = data_dir
         self._timeouts = timeouts

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from agent_worker.domain.chat import (
@@ -23,11 +22,11 @@ from agent_worker.domain.chat import (
     ToolCall,
     Usage,
 )
-from agent_worker.domain.errors import ProcessorError
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.llm import upstream
 from agent_worker.llm.json_schema import is_strict, schema_name
 from agent_worker.llm.openai_access import OpenAIAccess
+from agent_worker.llm.openai_errors import translate
 
 if TYPE_CHECKING:
     import openai
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
         ChatCompletionToolUnionParam,
     )
     from openai.types.chat.chat_completion_chunk import ChoiceDelta
+    from openai.types.completion_usage import CompletionUsage
     from openai.types.shared_params import ResponseFormatJSONSchema
     from openai.types.shared_params.reasoning_effort import ReasoningEffort
 
@@ -47,7 +47,7 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "tool_calls": "tool-calls",
     "function_call": "tool-calls",
 }
-_EFFORTS: dict[Thinking, ReasoningEffort] = {
+EFFORTS: dict[Thinking, ReasoningEffort] = {
     "low": "low",
     "medium": "medium",
     "high": "high",
@@ -94,13 +94,9 @@ class OpenAIChat:
             if error.code == "content_filter":  # Azure refuses the prompt before the stream begins
                 yield Finished("content-filter", self._model)
                 return
-            raise _status_error(self._provider, error) from error
-        except openai.APITimeoutError as error:
-            raise upstream.silent(self._provider) from error
-        except openai.APIConnectionError as error:
-            raise upstream.unreachable(self._provider) from error
-        except (openai.APIError, json.JSONDecodeError) as error:  # an error event, or no JSON at all
-            raise upstream.broken(self._provider) from error
+            raise translate(self._provider, error) from error
+        except (openai.APIError, json.JSONDecodeError) as error:
+            raise translate(self._provider, error) from error
 
     async def _send(self, request: ChatRequest) -> openai.AsyncStream[ChatCompletionChunk]:
         from openai import omit  # noqa: PLC0415
@@ -119,7 +115,7 @@ class OpenAIChat:
             max_tokens=omit if is_openai else limit,
             response_format=omit if request.json_schema is None else _response_format(request),
             tools=[cast("ChatCompletionToolUnionParam", each) for each in tools_json(request)] or omit,
-            reasoning_effort=omit if request.thinking is None else _EFFORTS[request.thinking],
+            reasoning_effort=omit if request.thinking is None else EFFORTS[request.thinking],
         )
 
     async def _read(self, stream: openai.AsyncStream[ChatCompletionChunk]) -> AsyncGenerator[ChatChunk, None]:
@@ -130,7 +126,7 @@ class OpenAIChat:
         async for chunk in stream:
             model = chunk.model or model
             if chunk.usage is not None:
-                usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+                usage = _usage(chunk.usage)
             for choice in chunk.choices:
                 calls.add(choice.delta)
                 if thought := _reasoning(choice.delta):
@@ -170,6 +166,12 @@ class _Calls:
         return [self._calls[index] for index in sorted(self._calls)]
 
 
+def _usage(usage: CompletionUsage) -> Usage:
+    details = usage.prompt_tokens_details
+    cached = None if details is None else details.cached_tokens
+    return Usage(usage.prompt_tokens, usage.completion_tokens, cached or 0)
+
+
 def _reasoning(delta: ChoiceDelta) -> str:
     """Return what llama.cpp, vLLM and DeepSeek show of a model's thoughts; OpenAI shows nothing here."""
     thought = (delta.model_extra or {}).get("reasoning_content")
@@ -203,13 +205,6 @@ def tools_json(request: ChatRequest) -> list[JsonObject]:
         }
         for each in request.tools
     ]
-
-
-def _status_error(provider: str, error: openai.APIStatusError) -> ProcessorError:
-    retry_after_s = upstream.parse_retry_after(error.response.headers, now=datetime.now(UTC))
-    return upstream.refused(
-        provider, error.status_code, code=error.code or error.type, retry_after_s=retry_after_s
-    )
 
 
 def _response_format(request: ChatRequest) -> ResponseFormatJSONSchema:

@@ -6,14 +6,14 @@ import asyncio
 import itertools
 import random
 
-from agent_worker.domain.errors import Cancelled, Postponed, ProcessorError, ProviderPaused
+from agent_worker.domain.errors import ProcessorError
 from agent_worker.domain.events import error_type
 from agent_worker.pipelines.blocks import run_block
 from agent_worker.pipelines.definition.policies import Continue, Fail, Goto, Retry, UseDefault
 from agent_worker.pipelines.definition.steps import written
 from agent_worker.pipelines.execution import Step
+from agent_worker.pipelines.interruptions import UNANSWERED
 from agent_worker.pipelines.state import Effect
-from agent_worker.pipelines.usage import LimitExceeded
 
 _ONCE = Retry(attempts=1)
 
@@ -29,7 +29,7 @@ async def run_with_policies(step: Step) -> Effect:
         step.attempt = attempt
         try:
             return await _timed(step)
-        except (ProviderPaused, Postponed, Cancelled, LimitExceeded):
+        except UNANSWERED:
             raise
         except ProcessorError as error:
             if attempt >= policy.attempts or not _may_retry(policy, error):
@@ -44,7 +44,7 @@ async def run_with_policies(step: Step) -> Effect:
 async def _timed(step: Step) -> Effect:
     limit = asyncio.timeout(step.block.timeout_s)
     try:
-        async with limit:
+        async with limit, step.opened:
             return await run_block(step)
     except TimeoutError as error:
         if not limit.expired():

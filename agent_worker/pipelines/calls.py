@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 from collections.abc import Mapping, Sequence
 
 from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.declarations import Display
 from agent_worker.pipelines.execution import Step
+from agent_worker.pipelines.names import as_built_in
 from agent_worker.pipelines.toolbox.offer import Call, Offer, Outcome, Run
 from agent_worker.tools.registry import ToolError
 
@@ -36,7 +39,12 @@ class Caller:
             call: The call.
             written: The arguments as a model wrote them; None when a step has them.
         """
-        display, title = self._display(call.name)
+        offer = self._offer(call.name)
+        if offer is not None and offer.announce is not None:
+            if self._problem(call) is None:
+                await offer.announce(call, written or "")
+            return
+        display, title = self._display(call)
         if display == "hidden":
             return
         say, called = self._step.voice.say, {"toolCallId": call.id, "toolName": call.name}
@@ -48,7 +56,7 @@ class Caller:
 
     async def report(self, call: Call, outcome: Outcome) -> None:
         """Say what a call came to."""
-        display, _ = self._display(call.name)
+        display, _ = self._display(call)
         if display == "hidden":
             return
         if outcome.error is not None:
@@ -74,30 +82,54 @@ class Caller:
         ours = {
             index: run
             for index, call in enumerate(calls)
-            if index not in wrong and (run := self._offers[call.name].run) is not None
+            if index not in wrong and (offer := self._offer(call.name)) and (run := offer.run) is not None
         }
-        made = await asyncio.gather(
-            *(self._run(run, calls[index], f"{part}.{index}") for index, run in ours.items())
-        )
-        outcomes.update(zip(ours, made, strict=True))
+
+        async def make_one(index: int, run: Run) -> None:
+            outcomes[index] = await self._run(run, calls[index], f"{part}.{index}")
+
+        # One of them may be a worker that asks a question.
+        quiet = self._step.execution.quiet
+        await quiet.together([functools.partial(make_one, index, run) for index, run in ours.items()])
         theirs = {index: call for index, call in enumerate(calls) if index not in outcomes}
         if theirs:
             answers = await self._ask(list(theirs.values()), part)
             outcomes.update({index: answers[call.id] for index, call in theirs.items()})
-        for index in (*wrong, *theirs):
-            await self.report(calls[index], outcomes[index])
+        if told := [(calls[index], outcomes[index]) for index in (*wrong, *theirs)]:
+            await self._tell(told, part)
         return [outcomes[index] for index in range(len(calls))]
 
-    def _display(self, name: str) -> tuple[Display, str | None]:
-        offer = self._offers.get(name)
-        return ("description", None) if offer is None else (offer.display, offer.title)
+    async def _tell(self, told: Sequence[tuple[Call, Outcome]], part: str) -> None:
+        """Report what no checkpoint has reported yet, once in all legs; each try of the step asks anew, and so tells."""
+
+        async def tell() -> JsonObject:
+            for call, outcome in told:
+                await self.report(call, outcome)
+            return {}
+
+        await self._step.note(f"told-{part}-{self._step.attempt}", tell)
+
+    def _offer(self, name: str) -> Offer | None:
+        """Find a tool; a built-in one also under the name that it has in the protocol, which prompts may use."""
+        return self._offers.get(name) or self._offers.get(as_built_in(name))
+
+    def _display(self, call: Call) -> tuple[Display, str | None]:
+        offer = self._offer(call.name)
+        if offer is None:
+            return "description", None
+        return (offer.display, offer.title) if offer.display_of is None else offer.display_of(call)
 
     def _problem(self, call: Call) -> str | None:
         """Return what is wrong with a call's name or arguments."""
-        offer = self._offers.get(call.name)
+        offer = self._offer(call.name)
         if offer is None:
             return f"There is no tool {call.name!r}."
-        error = next(Draft202012Validator(offer.spec.parameters).iter_errors(dict(call.arguments)), None)
+        # Schemas may come from outside: what they refer to is looked up nowhere else.
+        validator = Draft202012Validator(offer.spec.parameters, registry=Registry())
+        try:
+            error = next(validator.iter_errors(dict(call.arguments)), None)
+        except (Unresolvable, RecursionError):
+            return "The schema of the tool's arguments cannot be followed."
         return (
             None if error is None else f"The arguments do not fit: {error.json_path}: {error.message[:300]}"
         )

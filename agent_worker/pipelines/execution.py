@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from agent_worker.domain.errors import ProcessorError
+from agent_worker.domain.images import ImageMaker
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.document import Definition
@@ -14,40 +15,15 @@ from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.definition.values import Value, resolve
 from agent_worker.pipelines.prompts.render import render
 from agent_worker.pipelines.quiet import Quiet
+from agent_worker.pipelines.sandbox import SandboxEngine
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream, Voice
 from agent_worker.pipelines.usage import Budget, Used
+from agent_worker.tools.mcp import McpServers
 from agent_worker.tools.registry import Tool, ToolRegistry
 
 MAX_DEPTH = 8
 """Workers that call workers."""
-
-
-class ImageMaker(Protocol):
-    """A provider of pictures."""
-
-    async def generate(
-        self,
-        model: str,
-        prompt: str,
-        *,
-        options: JsonObject,
-        references: tuple[str, ...],
-        idempotency_key: str,
-    ) -> str:
-        """Make a picture and return its address.
-
-        Args:
-            model: `provider/model`.
-            prompt: What it should show.
-            options: `{aspectRatio?, resolution?, size?}`.
-            references: Addresses of pictures to start from.
-            idempotency_key: The same each time the step is repeated.
-
-        Raises:
-            UpstreamError: The provider refused or broke.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +32,17 @@ class Surroundings:
 
     Attributes:
         tools: Tools that the worker runs itself.
-        library: Other definitions by slug, for `run-worker`.
+        library: Other definitions by slug, for steps and models that call them.
         images: Makes pictures; None makes `generate-image` fail.
+        sandboxes: Runs skills and code of models; None refuses threads that have skills.
+        mcp: Servers of tools.
     """
 
     tools: ToolRegistry = field(default_factory=ToolRegistry)
     library: Mapping[str, Definition] = field(default_factory=dict)
     images: ImageMaker | None = None
+    sandboxes: SandboxEngine | None = None
+    mcp: McpServers = field(default_factory=lambda: McpServers({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +104,8 @@ class Step:
         self.voice = Voice(execution.stream, block, place)
         self.attempt = 1
         """The try that runs, from 1."""
+        self.opened = AsyncExitStack()
+        """What is closed when the try has ended."""
 
     async def note(self, part: str, fn: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Run a part of the block once in the life of the task; what it used is counted, run or remembered.

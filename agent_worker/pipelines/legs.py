@@ -5,7 +5,7 @@ the first one, and one more for each answer to a question. It begins with `start
 attempts that follow each other without a question belong to one leg.
 
 - What only the engine and this product's own pages read is left out: `attempt-start`, `attempt-failed`, `step-retry`,
-  `step-failed`, types that the protocol does not know, and the field `step`.
+  `step-failed`, types that the protocol does not know, the field `step`, and what a `block-end` says of use and failure.
 - An attempt that was cut short leaves parts open. They are closed before the next one speaks, except those of steps
   that have finished, which go on where they were.
 - A question that ends a leg lets blocks stay open that go on after the answer; those that begin anew are closed.
@@ -27,7 +27,7 @@ from agent_worker.domain import events as ev
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.records import TaskEvent
 from agent_worker.domain.task import TaskStatus
-from agent_worker.pipelines.names import block_step
+from agent_worker.pipelines.names import RUN_START, block_step
 
 Audience: TypeAlias = Literal["server", "browser"]
 
@@ -45,6 +45,9 @@ _PASSED = frozenset(
         *("worker-start", "worker-result", "worker-input-start", "worker-input-delta", "worker-input-ready"),
     }
 )
+_OWN_FIELDS = {"block-end": frozenset({"step", "error", "usage"})}
+"""What this product's pages read beside the protocol's fields; `step` of every event."""
+_STEP = frozenset({"step"})
 _MAY_BE_NULL = frozenset({"output", "result", "value"})
 _ENDS = {
     "text-start": ("text-end", "id"),
@@ -54,8 +57,6 @@ _ENDS = {
     "worker-start": ("worker-result", "workerId"),
 }
 _STARTS = {end: (start, key) for start, (end, key) in _ENDS.items()}
-_OPENED = "run:start"
-"""The step that says the outermost `worker-start`."""
 
 
 class _Ending(enum.Enum):
@@ -110,8 +111,10 @@ class Legs:
         self._audience = audience
         self._ending = _Ending.SPEAKING
         self._has_started = False
-        self._has_result = False
         self._open: dict[tuple[str, str], _Part] = {}
+        self._ended: dict[
+            tuple[str, str], JsonValue
+        ] = {}  # in this leg: the step that said so, which may do it again
 
     @property
     def is_over(self) -> bool:
@@ -156,9 +159,11 @@ class Legs:
         is_cut = self._ending is _Ending.SPEAKING
         self._ending = _Ending.SPEAKING
         if not is_cut:
-            self._has_started = self._has_result = False
-        if _OPENED in keep and not self._has_result:
-            self._note("worker-start", {"workerId": self._execution_id, "step": _OPENED})
+            self._has_started = False
+            self._ended.clear()
+        self._ended = {place: step for place, step in self._ended.items() if step not in keep}
+        if RUN_START in keep and ("worker-start", self._execution_id) not in self._ended:
+            self._note("worker-start", {"workerId": self._execution_id, "step": RUN_START})
         for part in reversed([part for part in self._open.values() if part.step not in keep]):
             if part.kind == "worker-start":
                 continue  # it begins again under the same id
@@ -199,20 +204,23 @@ class Legs:
                 yield _plain(kind, event.data)
 
     def _is_repeated(self, kind: str, data: JsonObject) -> bool:
-        """Tell whether a run says again what it came to, since it was cut short right after it had said so."""
-        if kind != "worker-result" or data.get("workerId") != self._execution_id:
+        """Tell whether something ends again without having begun again, since it was cut short right after its end."""
+        if kind not in _STARTS:
             return False
-        had_result, self._has_result = self._has_result, True
-        return had_result
+        start, key = _STARTS[kind]
+        return (start, str(data.get(key))) in self._ended
 
     def _note(self, kind: str, data: JsonObject) -> None:
         """Keep in mind what is open."""
         if kind in _ENDS:
             part = _Part(kind, str(data.get(_ENDS[kind][1])), data.get("workerId"), data.get("step"))
             self._open[part.kind, part.id] = part
+            self._ended.pop((part.kind, part.id), None)
         elif kind in _STARTS:
             start, key = _STARTS[kind]
-            self._open.pop((start, str(data.get(key))), None)
+            place = start, str(data.get(key))
+            self._open.pop(place, None)
+            self._ended[place] = data.get("step")
 
     def _ask_person(self, data: JsonObject) -> Iterator[JsonObject]:
         named = {"toolCallId": str(data.get("key")), "toolName": APPROVAL_TOOL}
@@ -263,11 +271,12 @@ def _answered(data: JsonObject) -> JsonObject:
 
 
 def _plain(kind: str, data: JsonObject) -> JsonObject:
-    """Return an event as the protocol has it: no step, and no null where a field is optional."""
+    """Return an event as the protocol has it: no fields of our own, and no null where one is optional."""
+    own = _OWN_FIELDS.get(kind, _STEP)
     fields = {
         name: value
         for name, value in data.items()
-        if name != "step" and (value is not None or name in _MAY_BE_NULL)
+        if name not in own and (value is not None or name in _MAY_BE_NULL)
     }
     return {"type": kind, **fields}
 

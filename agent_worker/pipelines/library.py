@@ -19,14 +19,12 @@ from agent_worker.domain.errors import InvalidPayload
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.document import Definition
+from agent_worker.pipelines.names import RUN_START
 from agent_worker.pipelines.reading.wire import read_wire
 from agent_worker.pipelines.validation import load
 
 MOST_WORKERS = 20
 """Other definitions that one run may use, all levels together."""
-
-START = "run:start"
-"""The checkpoint with which a run begins; its value is that of `Pins.as_json`."""
 
 FORK = "run:fork"
 """A note that a fork finds: `{task, step, pins}`, with the pins of the run that it goes on from."""
@@ -168,16 +166,21 @@ class Library:
         self, ctx: TaskContext, reference: str, version: int | None, *, path: str
     ) -> tuple[Definition, Pin]:
         stored = await ctx.definition(reference, version)
-        return await self._read(stored, path), Pin(stored.id, stored.version)
+        return await self.read(stored, path), Pin(stored.id, stored.version)
 
     async def _get(self, ctx: TaskContext, pin: Pin, path: str) -> Definition:
         """Return a version, without asking for it when it has been read before."""
         kept = self._recall(pin)
         if kept is not None:
             return kept
-        return await self._read(await ctx.definition(str(pin.id), pin.version), path)
+        return await self.read(await ctx.definition(str(pin.id), pin.version), path)
 
-    async def _read(self, stored: StoredDefinition, path: str) -> Definition:
+    async def read(self, stored: StoredDefinition, path: str) -> Definition:
+        """Return what a stored definition says.
+
+        Raises:
+            InvalidPayload: It is not valid, for it was stored by other means; names `path`.
+        """
         pin = Pin(stored.id, stored.version)
         if (kept := self._recall(pin)) is not None:
             return kept
@@ -209,7 +212,7 @@ async def pinned(ctx: TaskContext) -> Pins | None:
         raise _NotStarted
 
     try:
-        return Pins.read(await ctx.step(START, not_yet))
+        return Pins.read(await ctx.step(RUN_START, not_yet))
     except _NotStarted:
         return None
 

@@ -7,11 +7,15 @@ import re
 MAIN_THREAD = "main"
 """The thread of an interactive agent, and of blocks that name none."""
 
-RESERVED_PREFIXES = ("octavus_", "agent_worker_")
+_OURS, _PROTOCOLS = "agent_worker_", "octavus_"
+RESERVED_PREFIXES = (_PROTOCOLS, _OURS)
 """Beginnings of names of built-in tools."""
 
 MCP_SEPARATOR = "__"
 """Between an MCP server's name and its tool's: `figma__get_file`."""
+
+RUN_START = "run:start"
+"""The checkpoint with which a run begins, its pins; the outermost `worker-start` is said in it."""
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
@@ -48,6 +52,11 @@ def is_tool(name: str) -> bool:
 def is_model(name: str) -> bool:
     """Tell whether a name is `provider/model`."""
     return _MODEL.fullmatch(name) is not None
+
+
+def as_built_in(name: str) -> str:
+    """Return our name of a built-in tool that is called by its name in the protocol; any other name as it is."""
+    return _OURS + name.removeprefix(_PROTOCOLS) if name.startswith(_PROTOCOLS) else name
 
 
 def is_reserved(name: str) -> bool:

@@ -62,21 +62,30 @@ class Quiet:
         """
         if not branches:
             return
-        self._busy += len(branches) - 1
+        left = len(branches)
+        self._busy += left - 1
+
+        async def run(branch: Callable[[], Awaitable[None]]) -> None:
+            nonlocal left
+            try:
+                await branch()
+            finally:
+                left -= 1
+                if left:
+                    await self._rest()
+                # The last one stays busy in the place of whoever waits for all of them, and goes on at once.
+
         try:
-            ends = await asyncio.gather(*map(self._branch, branches), return_exceptions=True)
+            ends = await asyncio.gather(*map(run, branches), return_exceptions=True)
         finally:
-            self._busy += 1
+            self._busy -= max(left - 1, 0)  # those that were cancelled before they began
         if errors := [end for end in ends if end is not None]:
             raise_first(errors)
 
-    async def _branch(self, branch: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await branch()
-        finally:
-            self._busy -= 1
-            async with self._changed:
-                self._changed.notify_all()
+    async def _rest(self) -> None:
+        self._busy -= 1
+        async with self._changed:
+            self._changed.notify_all()
 
 
 def raise_first(errors: Sequence[BaseException]) -> NoReturn:

@@ -26,12 +26,12 @@ that is left fails the attempt; if it is retryable, the task's next attempt goes
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from agent_worker.domain.errors import LeaseLost, Postponed, ProcessorError, ProviderPaused
+from agent_worker.domain.errors import Postponed, ProcessorError, ProviderPaused
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.domain.replay import Call, Parked
@@ -41,13 +41,18 @@ from agent_worker.pipelines.blocks import is_computed, is_long
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.execution import Execution, Step, Surroundings
-from agent_worker.pipelines.library import NO_PINS, START, Pins
-from agent_worker.pipelines.names import block_step
+from agent_worker.pipelines.interruptions import PAUSES
+from agent_worker.pipelines.kept import Kept
+from agent_worker.pipelines.library import NO_PINS, Pins
+from agent_worker.pipelines.names import MAIN_THREAD, RUN_START, block_step
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
+from agent_worker.pipelines.toolbox.mcp import connect_eagerly
+from agent_worker.pipelines.triggers import last_answer
 from agent_worker.pipelines.types.inputs import complete_inputs
 from agent_worker.pipelines.usage import Budget, LimitExceeded, Price, Used
+from agent_worker.pipelines.validation import check_together
 
 _RAN = "run:ran_s"
 
@@ -57,7 +62,7 @@ class Result:
     """What a run came to.
 
     Attributes:
-        output: The value of the definition's `output`; None also when it has none.
+        output: The value of the definition's `output`; None also when it has none. Of an agent, its last answer.
         used: By models, in all.
     """
 
@@ -87,9 +92,10 @@ async def run_pipeline(
         pins: Which stored definitions it uses; kept for its further attempts.
 
     Raises:
-        InvalidPayload: The inputs do not fit.
+        InvalidPayload: The inputs do not fit, or those of a worker that is called.
         ProcessorError: A block failed, or a limit is reached.
     """
+    check_together(definition, around.library)
     stream = Stream(ctx, str(task.id))
     execution = Execution(
         ctx,
@@ -143,7 +149,10 @@ async def _run_worker(execution: Execution, inputs: JsonObject) -> JsonValue:
         if each.has_default
     }
     scope = Scope({**starting, **inputs})
+    connect_eagerly(execution)
     await execution.run_steps(execution, definition.steps, scope)
+    if definition.settings.format == "interactive":
+        return last_answer(scope.threads.get(MAIN_THREAD))
     return None if definition.output is None else scope.values.get(definition.output)
 
 
@@ -159,7 +168,7 @@ async def _start(execution: Execution, inputs: JsonObject, pins: Pins) -> None:
         await execution.stream.start_worker(settings.slug, description=settings.description, inputs=inputs)
         return pins.as_json()
 
-    await execution.ctx.step(START, open_stream)
+    await execution.ctx.step(RUN_START, open_stream)
     if not opened:
         await execution.stream.start_leg()
 
@@ -235,49 +244,16 @@ async def _remembered(step: Step) -> Effect:
 
 async def _bracketed(step: Step) -> Effect:
     """Run a block between its start and its end."""
-    is_kept = is_long(step) and not step.voice.is_hidden
-    end = await _start_kept(step) if is_kept else step.voice.end
-    if not is_kept:
-        await step.voice.start()
+    kept = Kept(step.execution.ctx, step.place) if is_long(step) and not step.voice.is_hidden else None
+    await (step.voice.start() if kept is None else kept.start(step.voice.start))
     try:
         effect = await run_with_policies(step)
-    except (Parked, LeaseLost, Postponed, ProviderPaused):
-        raise  # it goes on in another attempt, or elsewhere
+    except PAUSES:
+        raise
     except BaseException as error:
-        await end(error=error)
+        end = functools.partial(step.voice.end, error=error)
+        await (end() if kept is None else kept.fail(end))
         raise
     effect = replace(effect, used=step.execution.budget.used)
     await step.voice.end(used=effect.used)
     return effect
-
-
-class _End(Protocol):
-    """Says that a block has failed."""
-
-    async def __call__(self, *, error: BaseException) -> None: ...
-
-
-async def _start_kept(step: Step) -> _End:
-    """Say that a block begins whose parts have checkpoints; return what says that it has failed.
-
-    The start is kept as those parts are. So a failure's end is kept as well, and the block begins anew when it is tried
-    again, in this attempt or in another: each time is numbered.
-    """
-    ctx, ended = step.execution.ctx, f"ended:{step.place}"
-    number = await ctx.checkpoint.get(ended, 0)
-    times = number if isinstance(number, int) else 0
-
-    async def start() -> JsonObject:
-        await step.voice.start()
-        return {}
-
-    async def fail(*, error: BaseException) -> None:
-        async def end() -> JsonObject:
-            await step.voice.end(error=error)
-            return {}
-
-        await ctx.step(f"end-{times}:{step.place}", end)
-        await ctx.checkpoint.put(ended, times + 1)
-
-    await ctx.step(f"start-{times}:{step.place}", start)
-    return fail

@@ -99,7 +99,9 @@ class Scope:
 
     def place(self, block: Block) -> str:
         """Name one execution of a block: its path, and the rounds it runs in. No other execution has that name."""
-        path = ".".join(str(part).replace("%", "%25").replace(".", "%2E") for part in block.path)
+        path = ".".join(
+            str(part).replace("%", "%25").replace(".", "%2E").replace("/", "%2F") for part in block.path
+        )
         return f"{path}@{'.'.join(map(str, self.rounds))}" if self.rounds else path
 
     def fork(self, *rounds: int) -> Scope:

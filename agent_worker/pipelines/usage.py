@@ -121,7 +121,10 @@ class Budget:
         if limits.max_cost is not None and used.cost >= limits.max_cost:
             raise LimitExceeded(f"The run has cost ${used.cost:.4f} of ${limits.max_cost:g} (maxCost).")
         if limits.max_cost is not None and self._cost(model, Tokens()) is None:
-            raise LimitExceeded(f"The price of {model} is not known, so maxCost cannot be kept.")
+            missing = (
+                "" if self._price is not None else " Prices come with: pip install 'agent-worker[pipelines]'."
+            )
+            raise LimitExceeded(f"The price of {model} is not known, so maxCost cannot be kept.{missing}")
 
     def spend(self, model: str, tokens: Tokens) -> None:
         """Count a call."""

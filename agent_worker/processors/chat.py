@@ -16,7 +16,7 @@ Request (unknown keys are ignored):
 ```
 
 Response: `{"answer", "model", "usage": {"input_tokens", "output_tokens", "total_tokens"}, "finish_reason"}`, and `data`
-when there was a `response_format`.
+when there was a `response_format`. Where the model has a price, `usage` has `cost_usd` as well.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from agent_worker.domain.chat import ChatMessage, ChatModel, ChatRequest, Finished, Role, TextDelta
+from agent_worker.domain.chat import ChatMessage, ChatModel, ChatRequest, Finished, Role, TextDelta, Usage
 from agent_worker.domain.errors import InvalidPayload, UpstreamError
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.domain.task import Task
+from agent_worker.llm.prices import price
 
 if TYPE_CHECKING:
     from agent_worker.processors._structured import AnswerSchema
@@ -115,7 +116,7 @@ class Chat:
         response: dict[str, JsonValue] = {
             "answer": answer,
             "model": model.id,
-            "usage": finished.usage.as_json(),
+            "usage": _usage(model.id, finished.usage),
             "finish_reason": finished.reason,
         }
         if schema is not None:
@@ -145,6 +146,11 @@ def _parse(payload: JsonObject) -> ChatPayload:
             "cannot stand beside a prompt; make the prompt its last message", path="$.messages"
         )
     return asked
+
+
+def _usage(model_id: str, used: Usage) -> JsonObject:
+    cost = price(model_id, used)
+    return {**used.as_json(), "cost_usd": round(cost, 9)} if cost else used.as_json()
 
 
 def _schema(asked: ChatPayload) -> AnswerSchema | None:

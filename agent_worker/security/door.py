@@ -51,6 +51,16 @@ class Door:
             return program
         return await self.admit_token(bearer)
 
+    async def admit_bearer(self, bearer: str, *, user_agent: str = "") -> Caller:
+        """Return whom a request stands for that has nothing but `Authorization: Bearer`: a key's program, or a user.
+
+        Raises:
+            GatewayError: As `admit`.
+        """
+        if bearer.startswith(PREFIX):
+            return await self._program(bearer, user_agent)
+        return await self.admit_token(bearer)
+
     async def admit_token(self, token: str) -> Caller:
         """Return whom a session's token stands for; the socket or request has shown its key before.
 

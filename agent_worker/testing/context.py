@@ -26,6 +26,7 @@ from agent_worker.domain.chat import ChatModel
 from agent_worker.domain.definitions import StoredDefinition, UnknownDefinition
 from agent_worker.domain.errors import LeaseLost, ProcessorError
 from agent_worker.domain.events import Event
+from agent_worker.domain.images import ImageMaker
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
 from agent_worker.domain.processor import Value
 from agent_worker.domain.replay import (
@@ -88,6 +89,7 @@ class FakeContext:
     Args:
         task: The attempt's task; made up when left out.
         models: Finds a chat model by id, as `Models.get` does; left out, every id answers as `echo/echo`.
+        images: Makes pictures.
         human: Answers to `ask_human` by key; a `ProcessorError` is raised.
         client: Tool results for `ask_client` by key; a `ProcessorError` is raised.
         children: Response payloads for `wait`, by the child's key or kind; a `ProcessorError` is raised.
@@ -107,6 +109,7 @@ class FakeContext:
         task: Task | None = None,
         *,
         models: Callable[[str | None], ChatModel] | None = None,
+        images: ImageMaker | None = None,
         human: Mapping[str, JsonObject | ProcessorError] | None = None,
         client: Mapping[str, Sequence[JsonObject] | ProcessorError] | None = None,
         children: Mapping[str, JsonObject | ProcessorError] | None = None,
@@ -122,6 +125,7 @@ class FakeContext:
         self.checkpoint = FakeCheckpoints(self)
         self._known = {} if known is None else known
         self._models = models
+        self.images = images
         self._definitions = tuple(definitions)
         self._human, self._client, self._children = human or {}, client or {}, children or {}
         self._deadline = time.monotonic() + 600
@@ -156,6 +160,7 @@ class FakeContext:
         ctx = FakeContext(
             self.task._replace(attempt=self.task.attempt + 1, resume=resume),
             models=self._models,
+            images=self.images,
             human={**self._human, **(human or {})},
             client={**self._client, **(client or {})},
             children={**self._children, **(children or {})},

@@ -7,14 +7,20 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import HTTP
 from http import HTTPStatus
 
-from agent_worker.domain.json import JsonObject
+from agent_worker.domain.json import JsonObject, JsonValue
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """One request as it came in; header names are in lower case, `body` is {} when there was none."""
+    """One request as it came in; header names are in lower case, `body` is {} when there was none.
+
+    A form becomes `{name: text}`, with `{filename, type, bytes}` for files; a name that comes twice becomes a list.
+    """
 
     method: str
     path: str
@@ -62,7 +68,7 @@ class Connection:
         pairs = (line.partition(":") for line in lines)
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         body = await self._reader.readexactly(int(headers.get("content-length", "0")))
-        return RecordedRequest(method, target.partition("?")[0], headers, json.loads(body) if body else {})
+        return RecordedRequest(method, target.partition("?")[0], headers, _parsed(headers, body))
 
     async def pause(self, seconds: float) -> None:
         """Wait, but no longer than the client does."""
@@ -136,3 +142,24 @@ class Connection:
             await self._writer.drain()
         except ConnectionError as error:
             raise ClientLeft from error
+
+
+def _parsed(headers: Mapping[str, str], body: bytes) -> JsonObject:
+    kind = headers.get("content-type", "")
+    if not kind.startswith("multipart/form-data"):
+        parsed: JsonObject = json.loads(body) if body else {}
+        return parsed
+    form = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
+    found: dict[str, list[JsonValue]] = {}
+    for part in form.iter_parts():
+        name = str(part.get_param("name", header="content-disposition")).removesuffix("[]")
+        found.setdefault(name, []).append(_field(part))
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def _field(part: Message) -> JsonValue:
+    content = part.get_payload(decode=True)
+    data = content if isinstance(content, bytes) else b""
+    if (filename := part.get_filename()) is None:
+        return data.decode()
+    return {"filename": filename, "type": part.get_content_type(), "bytes": len(data)}

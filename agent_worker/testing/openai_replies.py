@@ -6,6 +6,7 @@ those of https://platform.openai.com/docs/api-reference/chat, cut down to the fi
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,11 @@ from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.llm.echo import split_words
 
 _CREATED = 1_700_000_000
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+)
+"""The smallest picture: one PNG pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,21 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The model wants a tool to be run."""
+    """The model wants a tool to be run.
+
+    Attributes:
+        also: Further calls of the same turn.
+    """
 
     name: str
     arguments: JsonObject = field(default_factory=dict)
     call_id: str = "call_1"
+    also: tuple[ToolCall, ...] = ()
+
+    @property
+    def together(self) -> tuple[ToolCall, ...]:
+        """All calls of the turn, this one first."""
+        return (self, *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +120,23 @@ class Hang:
     """A server that accepts the request and says nothing until the client leaves."""
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture.
+
+    Attributes:
+        data: Its bytes, sent in base64.
+        url: Sent instead of the bytes.
+        tokens: What it used, in and out; None leaves usage out.
+    """
+
+    data: bytes = PIXEL
+    url: str | None = None
+    tokens: tuple[int, int] | None = (10, 100)
+
+
+ImageReply: TypeAlias = Drawn | Status | Hang
+
 Reply: TypeAlias = Text | JsonText | Refusal | ToolCall | Status | Cut | ErrorEvent | Slow | Hang
 Spoken: TypeAlias = Text | JsonText | Refusal | ToolCall | Cut | ErrorEvent | Slow
 """Replies that begin with an answer; the others are a status or silence."""
@@ -125,7 +158,10 @@ def completion(reply: Spoken, request: JsonObject) -> JsonObject:
     if isinstance(reply, Refusal):
         message |= {"content": None, "refusal": reply.text}
     if isinstance(reply, ToolCall):
-        message |= {"content": None, "tool_calls": [_tool_call(reply, json.dumps(reply.arguments))]}
+        calls = [
+            _tool_call(index, call, json.dumps(call.arguments)) for index, call in enumerate(reply.together)
+        ]
+        message |= {"content": None, "tool_calls": calls}
     return {
         **_head(request, "chat.completion"),
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(reply)}],
@@ -155,6 +191,23 @@ def completion_chunks(reply: Spoken, request: JsonObject) -> list[JsonObject]:
     return chunks
 
 
+def images_response(reply: Drawn) -> JsonObject:
+    """Return the body of an answer with a picture."""
+    picture: JsonObject = (
+        {"b64_json": base64.b64encode(reply.data).decode()} if reply.url is None else {"url": reply.url}
+    )
+    body: dict[str, JsonValue] = {"created": _CREATED, "data": [picture]}
+    if reply.tokens is not None:
+        asked, drawn = reply.tokens
+        body["usage"] = {
+            "input_tokens": asked,
+            "output_tokens": drawn,
+            "total_tokens": asked + drawn,
+            "input_tokens_details": {"text_tokens": asked, "image_tokens": 0},
+        }
+    return body
+
+
 def error_body(reply: Status) -> JsonObject:
     """Return the body OpenAI sends with a refusal."""
     return {"error": {"message": reply.message, "type": "scripted_error", "param": None, "code": reply.code}}
@@ -163,11 +216,11 @@ def error_body(reply: Status) -> JsonObject:
 def _deltas(reply: Spoken) -> list[JsonObject]:
     match reply:
         case ToolCall():
-            calls: list[JsonObject] = [
-                _tool_call(reply, ""),
-                {"index": 0, "function": {"arguments": json.dumps(reply.arguments)}},
-            ]
-            return [{"tool_calls": [call]} for call in calls]
+            pieces: list[JsonObject] = []
+            for index, call in enumerate(reply.together):
+                written: JsonObject = {"arguments": json.dumps(call.arguments)}
+                pieces += [_tool_call(index, call, ""), {"index": index, "function": written}]
+            return [{"tool_calls": [piece]} for piece in pieces]
         case Refusal():
             return [{"refusal": piece} for piece in split_words(reply.text)]
         case Text() if reply.chunks is not None:
@@ -202,9 +255,9 @@ def _finish(reply: Spoken) -> str | None:
             assert_never(reply)
 
 
-def _tool_call(reply: ToolCall, arguments: str) -> JsonObject:
-    function: JsonObject = {"name": reply.name, "arguments": arguments}
-    return {"index": 0, "id": reply.call_id, "type": "function", "function": function}
+def _tool_call(index: int, call: ToolCall, arguments: str) -> JsonObject:
+    function: JsonObject = {"name": call.name, "arguments": arguments}
+    return {"index": index, "id": call.call_id, "type": "function", "function": function}
 
 
 def _head(request: JsonObject, kind: str) -> dict[str, JsonValue]:

@@ -1,4 +1,4 @@
-"""A scripted HTTP server that speaks the wire format of OpenAI's chat completions.
+"""A scripted HTTP server that speaks the wire format of OpenAI's chat completions and pictures.
 
 Tests drive it through the real `openai` and `langchain-openai` clients, so what they prove holds for the wire:
 server-sent events, usage chunks, `Retry-After`, connections cut in the middle, clients that leave.
@@ -30,8 +30,10 @@ from agent_worker.domain.json import JsonObject
 from agent_worker.testing.http_wire import ClientLeft, Connection, RecordedRequest, WatchfulReader
 from agent_worker.testing.openai_replies import (
     Cut,
+    Drawn,
     ErrorEvent,
     Hang,
+    ImageReply,
     JsonText,
     Refusal,
     Reply,
@@ -44,12 +46,15 @@ from agent_worker.testing.openai_replies import (
     completion_chunks,
     echo_last_user,
     error_body,
+    images_response,
 )
 
 __all__ = [
     "Cut",
+    "Drawn",
     "ErrorEvent",
     "Hang",
+    "ImageReply",
     "JsonText",
     "RecordedRequest",
     "Refusal",
@@ -64,6 +69,7 @@ __all__ = [
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 10.0
 _CHAT = "/v1/chat/completions"
+_IMAGES = ("/v1/images/generations", "/v1/images/edits")
 _MODELS: JsonObject = {
     "object": "list",
     "data": [{"id": "scripted", "object": "model", "created": 0, "owned_by": "agent-worker"}],
@@ -85,6 +91,7 @@ class ScriptedOpenAI:
         self, *replies: Reply, port: int = 0, default: Callable[[JsonObject], Reply] = echo_last_user
     ) -> None:
         self._script = deque(replies)
+        self._pictures: deque[ImageReply] = deque()
         self._port = port
         self._default = default
         self._requests: list[RecordedRequest] = []
@@ -117,6 +124,11 @@ class ScriptedOpenAI:
         """Add replies to the end of the script."""
         with self._changed:
             self._script.extend(replies)
+
+    def script_pictures(self, *replies: ImageReply) -> None:
+        """Add replies to the script of pictures; once that is used up, each is one pixel."""
+        with self._changed:
+            self._pictures.extend(replies)
 
     def wait_until(self, condition: Callable[[ScriptedOpenAI], bool], *, timeout_s: float = 10.0) -> bool:
         """Block until `condition(self)` holds; look again after each request and each client that left.
@@ -200,9 +212,13 @@ class ScriptedOpenAI:
             self._requests.append(request)
             is_chat = request.method == "POST" and request.path == _CHAT
             reply = self._next(request) if is_chat else None
+            is_image = request.method == "POST" and request.path in _IMAGES
+            picture = (self._pictures.popleft() if self._pictures else Drawn()) if is_image else None
             self._changed.notify_all()
         if request.path == "/v1/models":
             await connection.send_json(200, _MODELS)
+        elif picture is not None:
+            await self._draw(picture, connection)
         elif reply is None:
             await connection.send_json(404, error_body(Status(404, message="no such route")))
         else:
@@ -210,6 +226,12 @@ class ScriptedOpenAI:
 
     def _next(self, request: RecordedRequest) -> Reply:
         return self._script.popleft() if self._script else self._default(request.body)
+
+    async def _draw(self, reply: ImageReply, connection: Connection) -> None:
+        if isinstance(reply, Drawn):
+            await connection.send_json(200, images_response(reply))
+        else:
+            await self._speak(reply, {}, connection)
 
     async def _speak(self, reply: Reply, request: JsonObject, connection: Connection) -> None:
         try:

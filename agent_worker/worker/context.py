@@ -16,6 +16,7 @@ from agent_worker.domain.chat import ChatModel
 from agent_worker.domain.definitions import StoredDefinition, UnknownDefinition
 from agent_worker.domain.errors import LeaseLost, ProcessorError
 from agent_worker.domain.events import Event
+from agent_worker.domain.images import ImageMaker
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
 from agent_worker.domain.processor import Value
 from agent_worker.domain.replay import Call, Checkpoint, Parked, Question, as_stored, child_id, recall
@@ -40,6 +41,7 @@ class LiveContext(AttemptFacts):
         lease: What its writes name.
         recorder: Where its writes go.
         models: Finds a chat model by id.
+        images: Makes pictures.
         definitions: Stored definitions of the task's kind.
         known: What the task remembers from before; changed in place as it learns more.
         last_seq: Number of the task's last event so far.
@@ -53,6 +55,7 @@ class LiveContext(AttemptFacts):
         lease: Lease,
         recorder: Recorder,
         models: Callable[[str | None], ChatModel],
+        images: ImageMaker | None,
         definitions: Definitions,
         known: dict[str, Checkpoint],
         last_seq: int,
@@ -62,6 +65,7 @@ class LiveContext(AttemptFacts):
         self._lease = lease
         self._recorder = recorder
         self._models = models
+        self._images = images
         self._definitions = definitions
         self._known = known
         self._spawned = 0
@@ -86,6 +90,11 @@ class LiveContext(AttemptFacts):
     def model(self, name: str | None = None) -> ChatModel:
         """Return a chat model by its id."""
         return self._models(name)
+
+    @property
+    def images(self) -> ImageMaker | None:
+        """Makes pictures, where a provider of them is set up."""
+        return self._images
 
     async def definition(self, reference: str, version: int | None = None) -> StoredDefinition:
         """Return a stored definition of the task's own kind."""

@@ -33,6 +33,7 @@ from agent_worker.domain.errors import (
     UnknownProcessor,
     Unstorable,
 )
+from agent_worker.domain.images import ImageMaker
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.outcome import Cancel, Completed, Failed, Outcome, Park, Release, Retry
 from agent_worker.domain.processor import DEFAULT_TIMEOUT_S, Processor
@@ -107,6 +108,7 @@ class Executor:
         processors: By kind.
         processes: Run those that ask for a process.
         models: Finds a chat model by id.
+        images: Makes pictures; None where no provider of them is set up.
         definitions: Stored definitions by kind of task.
         metrics: Where outcomes are counted.
         backoff: Delay between attempts.
@@ -123,6 +125,7 @@ class Executor:
         processors: Mapping[str, Processor],
         processes: ProcessPool,
         models: Callable[[str | None], ChatModel],
+        images: ImageMaker | None,
         definitions: Callable[[str], Definitions],
         metrics: Metrics,
         backoff: Backoff,
@@ -138,6 +141,7 @@ class Executor:
             for kind, processor in processors.items()
         }
         self._models = models
+        self._images = images
         self._definitions = definitions
         self._metrics = metrics
         self._backoff = backoff
@@ -268,6 +272,7 @@ class Executor:
                 lease=attempt.lease,
                 recorder=self._recorder,
                 models=self._models,
+                images=self._images,
                 definitions=self._definitions(task.kind),
                 known=known,
                 last_seq=last_seq,

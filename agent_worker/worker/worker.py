@@ -20,6 +20,7 @@ from agent_worker.db.queue import Queue
 from agent_worker.domain.backoff import Backoff
 from agent_worker.domain.chat import ChatModel
 from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable
+from agent_worker.domain.images import ImageMaker
 from agent_worker.domain.processor import Processor
 from agent_worker.domain.task import Lease
 from agent_worker.telemetry import Metrics
@@ -73,6 +74,7 @@ class Worker:
         processors: By kind; only these kinds are claimed.
         processes: Run those that ask for a process; of these kinds only as many tasks are claimed as it has processes.
         models: Finds a chat model by id.
+        images: Makes pictures; None where no provider of them is set up.
         metrics: Where everything is counted.
         options: How it behaves.
     """
@@ -85,6 +87,7 @@ class Worker:
         processors: Mapping[str, Processor],
         processes: ProcessPool,
         models: Callable[[str | None], ChatModel],
+        images: ImageMaker | None = None,
         metrics: Metrics,
         options: WorkerOptions,
     ) -> None:
@@ -94,6 +97,7 @@ class Worker:
         self._metrics = metrics
         self._fleet = Fleet(link.transport)
         self._processes = processes
+        self._processors = tuple(processors.values())
         self._state = "starting"
         self._is_registered = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,6 +114,7 @@ class Worker:
             processors=processors,
             processes=processes,
             models=models,
+            images=images,
             definitions=functools.partial(Definitions, link.transport),
             metrics=metrics,
             backoff=options.backoff,
@@ -279,6 +284,7 @@ class Worker:
         await self._briefly(self._fleet.sign_off(self.identity.id, "draining"))
         await self._finish_running(stop_now)
         await self._processes.close()
+        await self._close_processors(2.0 if stop_now and stop_now.is_set() else 15.0)
         for loop in self._loops:
             await loop.stop()
         await self.recorder.flush(timeout_s=3.0)
@@ -299,6 +305,20 @@ class Worker:
             logger.info("worker.releasing", name=self.identity.name, in_flight=self.executor.in_flight)
             self.executor.release_all()
             await self.executor.drain(timeout_s=1.0 if stop_now and stop_now.is_set() else 8.0)
+
+    async def _close_processors(self, timeout_s: float) -> None:
+        """Call those that have something to close; what they raise stops nobody."""
+        closes = {each.kind: getattr(each, "close", None) for each in self._processors}  # an optional method
+        tasks = {kind: asyncio.ensure_future(close()) for kind, close in closes.items() if close is not None}
+        if not tasks:
+            return
+        await asyncio.wait(tasks.values(), timeout=timeout_s)
+        for kind, task in tasks.items():
+            if not task.done():
+                task.cancel()
+                logger.warning("processor.not_closed", kind=kind, reason="timeout")
+            elif (error := task.exception()) is not None:
+                logger.warning("processor.not_closed", kind=kind, reason=type(error).__name__, exc_info=error)
 
     @staticmethod
     async def _briefly(call: Awaitable[None]) -> None:

@@ -1,6 +1,6 @@
 /*
- * Compile every `ts` and `tsx` block of docs/frontend.md against this package, and every @example in the sources. A
- * name after the language makes a block a file that other blocks of the page may import: ```tsx MyComponent.tsx.
+ * Compile every `ts` and `tsx` block of the pages against this package, and every @example in the sources. A name after
+ * the language makes a block a file that other blocks of the page may import: ```tsx MyComponent.tsx.
  */
 import { execFileSync } from 'node:child_process';
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -22,8 +22,9 @@ function write(language, name, text, from) {
   writeFileSync(join(folder, name ?? `${from}-${count}.${language}`), `${text}\nexport {};\n`);
 }
 
-for (const [, language, name, text] of readFileSync(join(root, '../docs/frontend.md'), 'utf8').matchAll(fence)) {
-  write(language, name, text, 'page');
+for (const page of ['frontend', 'agents-api']) {
+  const text = readFileSync(join(root, `../docs/${page}.md`), 'utf8');
+  for (const [, language, name, block] of text.matchAll(fence)) write(language, name, block, page);
 }
 
 // An example stands where its reader has imported what it uses.
@@ -40,13 +41,22 @@ const given =
   'declare let id: string, lastSeen: number;\ndeclare const supabase: AnySupabaseClient, task: AgentTask, question: HumanTask;\n';
 const types =
   "import type { AgentTask, AnySupabaseClient, HumanTask } from '../src/index.js';\nimport { subscribeToAgentTasks } from '../src/index.js';\n";
-for (const file of sources) {
+const ofWorkers = `import * as everything from '../src/workers/index.js';
+import type { AgentWorkerClient as Client, StreamEvent } from '../src/workers/index.js';
+const { AgentsApi, AgentWorkerClient, isAbortError, toSSEStream, WorkerError, WorkersApi } = everything;
+declare const executionId: string, toolCallId: string;
+`;
+const ourClient = 'declare const client: Client;\n';
+for (const file of [...sources, ...globSync('src/workers/*.ts', { cwd: root })]) {
   for (const [comment] of readFileSync(join(root, file), 'utf8').matchAll(/\/\*\*[\s\S]*?\*\//g)) {
     const text = comment.replace(/^ \* ?/gm, '');
     for (const [, language, , example] of text.matchAll(fence)) {
       const own = [...example.matchAll(/(?:const|let) \{? ?(\w+)/g)].map(([, name]) => name);
       const lines = given.replace(/\b(id|task|supabase)\b/g, (name) => (own.includes(name) ? `${name}_` : name));
-      const used = example.includes('import ') ? '' : types + imports + lines;
+      const before = file.includes('workers')
+        ? ofWorkers + (own.includes('client') ? '' : ourClient)
+        : types + imports + lines;
+      const used = example.includes('import ') ? '' : before;
       write(language, undefined, `${used}${example}`, basename(file, '.ts'));
     }
   }
@@ -60,7 +70,11 @@ const config = {
     types: ['node', 'vite/client'],
     module: 'ESNext',
     moduleResolution: 'Bundler',
-    paths: { '@agent-worker/client': ['../src/index.ts'], '@agent-worker/client/react': ['../src/react/index.ts'] },
+    paths: {
+      '@agent-worker/client': ['../src/index.ts'],
+      '@agent-worker/client/react': ['../src/react/index.ts'],
+      '@agent-worker/client/workers': ['../src/workers/index.ts'],
+    },
   },
   include: ['*.ts', '*.tsx'],
 };

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -25,10 +26,11 @@ def free_port() -> int:
 class Dev:
     """The running command and what it printed."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, env: Mapping[str, str] | None = None) -> None:
         self.program = Program(folder, None)
         self.folder = folder
         self._port = port
+        self._env = env
         self._running: Background | None = None
         self.printed: dict[str, Any] = {}
 
@@ -36,7 +38,7 @@ class Dev:
         """Start it and wait until it is ready."""
         kinds = [f"{PROCESSORS}:{name}" for name in ("Count", "Gate", "Approve")]
         options = [option for kind in kinds for option in ("--processor", kind)]
-        started = self.program.start("dev", "--json", "--port", str(self._port), *options)
+        started = self.program.start("dev", "--json", "--port", str(self._port), *options, env=self._env)
         until(lambda: started.out.read_text().endswith("\n") or started.process.poll() is not None)
         assert started.process.poll() is None, started.err.read_text()
         self._running, self.printed = started, json.loads(started.out.read_text())
@@ -60,6 +62,11 @@ class Dev:
     def publishable_key(self) -> str:
         """The key for browsers."""
         return str(self.printed["publishable_key"])
+
+    @property
+    def secret_key(self) -> str:
+        """The key for servers."""
+        return str(self.printed["secret_key"])
 
     @property
     def query(self) -> str:

@@ -42,6 +42,22 @@ def test_errors_are_told_with_file_and_line_and_the_exit_code_is_2(bare: Program
     assert report["errors"][0]["line"] == line
 
 
+def test_definitions_that_are_named_together_are_held_to_what_they_call(bare: Program) -> None:
+    for name in ("caller", "called"):
+        shutil.copytree(EXAMPLES / "summarise", bare.folder / name)
+    settings = bare.folder / "called" / "settings.json"
+    settings.write_text(settings.read_text().replace('"summarise"', '"called"'))
+    protocol = bare.folder / "caller" / "protocol.yaml"
+    call = "  Call:\n    block: run-worker\n    worker: called\n    input: {TEX: short}\n"
+    lines = protocol.read_text().replace("steps:\n", f"steps:\n{call}", 1)
+    protocol.write_text(lines + "workers:\n  called: {description: Summarises}\n")
+    assert bare("pipelines", "validate", "caller").code == 0, "alone, nothing is known of the other"
+
+    done = bare("pipelines", "validate", "caller", "called")
+    assert done.code == 2
+    assert "steps.Call.input.TEX: there is no input of called 'TEX'; did you mean 'TEXT'?" in done.out
+
+
 def test_a_folder_without_a_definition_says_what_one_is(bare: Program) -> None:
     done = bare("pipelines", "validate", ".")
     assert (done.code, done.out) == (2, "")

@@ -8,6 +8,7 @@ as that goes without the network: its options, its make target, its extras.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -34,6 +35,8 @@ pytestmark = pytest.mark.slow
 Found = TypeVar("Found")
 
 RUN_TIMEOUT_S = 60.0
+GATEWAY_URL = "http://127.0.0.1:54321"
+SECRET = "sb_secret_Wq8vLr2NfYx0aJk5TzHcGd3M"
 ENDS_BY_ITSELF = {
     "submit",
     "status",
@@ -73,8 +76,10 @@ def test_every_block_of_a_page_runs(page: Path, database_url: str, tmp_path: Pat
     with contextlib.ExitStack() as stack:
         if any(needs_worker(block) for block in found):
             stack.enter_context(worker(database_url, tmp_path, [*scripts(found), *plug_ins(page)]))
+        served = any("curl " in block.text for block in found)
+        url = stack.enter_context(gateway(database_url, tmp_path)) if served else ""
         for block in found:
-            check(block, database_url, tmp_path)
+            check(_at(block, url), database_url, tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -155,7 +160,8 @@ def environment(database_url: str) -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("AGENT_WORKER_", "OPENAI_"))
     }
-    return {**kept, "DATABASE_URL": database_url, "AGENT_WORKER_MODEL": "echo/echo"}
+    own = {"DATABASE_URL": database_url, "AGENT_WORKER_MODEL": "echo/echo", "AGENT_WORKER_SECRET_KEY": SECRET}
+    return {**kept, **own}
 
 
 @contextlib.contextmanager
@@ -171,6 +177,28 @@ def worker(database_url: str, folder: Path, named: Sequence[str]) -> Iterator[No
     finally:
         process.terminate()
         process.wait(RUN_TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def gateway(database_url: str, folder: Path) -> Iterator[str]:
+    """A gateway in a process of its own; its URL."""
+    command = [sys.executable, "-m", "agent_worker.cli", "gateway", "--port", "0", "--json"]
+    out = folder / "gateway.out"
+    with out.open("wb") as printed, (folder / "gateway.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment(database_url), stdout=printed, stderr=log
+        )
+    try:
+        until(lambda: out.read_text().endswith("\n"), timeout_s=RUN_TIMEOUT_S)
+        yield str(json.loads(out.read_text())["url"])
+    finally:
+        process.terminate()
+        process.wait(RUN_TIMEOUT_S)
+
+
+def _at(block: Block, url: str) -> Block:
+    """Have a block ask the test's gateway where there is one."""
+    return dataclasses.replace(block, text=block.text.replace(GATEWAY_URL, url)) if url else block
 
 
 def run(command: Sequence[str], folder: Path, database_url: str) -> None:
@@ -242,6 +270,8 @@ def check_command(line: str, folder: Path, database_url: str) -> None:
             check_pip(arguments)
         case ["python", script, *options] if script.startswith("scripts/"):
             run([sys.executable, str(ROOT / script), *options, "--tasks", "1000"], folder, database_url)
+        case ["curl", *_]:
+            run(["sh", "-c", line], folder, database_url)
         case ["export", assignment]:
             assert re.match(
                 r"(DATABASE_URL|SUPABASE_URL|SUPABASE_SERVICE_KEY|OPENAI_API_KEY|POSTGRES_PASSWORD)=",

@@ -201,18 +201,30 @@ def test_error_page_lists_exactly_the_codes() -> None:
 
 
 def refusals_in_code() -> Iterator[str]:
-    """Codes of the gateway itself and of auth/v1; rest/v1 and realtime/v1 have pages of their own."""
+    """Codes of the gateway itself and of auth/v1; the other parts have pages of their own."""
+    apart = {"rest", "realtime", "agents"}
     for path, tree in sources():
-        if room_of(path) not in PROTOCOLS or {"rest", "realtime"} & set(path.relative_to(PACKAGE).parts):
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.keyword) and node.arg == "code" and (code := text_of(node.value)):
-                yield code
+        if room_of(path) in PROTOCOLS and not apart & set(path.relative_to(PACKAGE).parts):
+            yield from codes_given(tree)
+
+
+def codes_given(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "code" and (code := text_of(node.value)):
+            yield code
 
 
 def test_gateway_page_lists_exactly_its_codes() -> None:
     listed = [row[0].strip("`") for row in rows(GATEWAY, heading="code")]
     assert sorted(listed) == sorted(set(refusals_in_code()) | {"bad_jwt"})
+
+
+def test_agents_page_lists_exactly_its_codes() -> None:
+    room = PACKAGE / "gateway" / "agents"
+    listed = [row[0].strip("`") for row in rows(ROOT / "docs" / "agents-api.md", heading="code")]
+    assert listed == sorted(
+        {code for path, tree in sources() if path.parent == room for code in codes_given(tree)}
+    )
 
 
 def test_rest_page_lists_exactly_its_codes() -> None:

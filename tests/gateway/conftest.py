@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +13,9 @@ import pytest
 from agent_worker.db.access.access import Access
 from agent_worker.db.connection import Database
 from tests.gateway.serving import gateway_database, serving, started
+from tests.node import installed
 
 JS = Path(__file__).parent / "js"
-INSTALL_TIMEOUT_S = 300
 
 
 @pytest.fixture
@@ -44,26 +41,7 @@ async def gateway(access: Access) -> AsyncIterator[str]:
 @pytest.fixture(scope="session")
 def node_modules(pytestconfig: pytest.Config) -> Path:
     """The folder with the packages of `js/package.json`, installed once and kept in pytest's cache."""
-    if shutil.which("npm") is None:
-        pytest.skip("needs Node.js and npm")
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("gateway-js")
-    wanted = (JS / "package.json").read_text(encoding="utf-8")
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes, one installation
-        installed = folder / "installed.json"
-        if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
-            (folder / "package.json").write_text(wanted, encoding="utf-8")
-            # With its install script: that is what brings Node.js 22.
-            subprocess.run(
-                ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"],
-                cwd=folder,
-                check=True,
-                capture_output=True,
-                timeout=INSTALL_TIMEOUT_S,
-            )
-            installed.write_text(wanted, encoding="utf-8")
-    return folder / "node_modules"
+    return installed(pytestconfig, "gateway-js", JS / "package.json") / "node_modules"
 
 
 Script = Callable[..., Awaitable[Any]]

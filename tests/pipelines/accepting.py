@@ -156,8 +156,10 @@ def problem(event: Mapping[str, Any]) -> str | None:
     wanted = EVENTS.get(event["type"])
     if wanted is None:
         return f"unknown type {event['type']}"
-    if event["type"] == "source" and ("url" if event["sourceType"] == "url" else "title") not in event:
-        return "a source without its url or title"
+    if event["type"] == "source":
+        needed = ("url",) if event.get("sourceType") == "url" else ("title", "mediaType")
+        if missing := [name for name in needed if name not in event]:
+            return f"a source without its {missing[0]}"
     known = {"type", *(name.removesuffix("_") for name in wanted)}
     if unknown := set(event) - known:
         return f"unknown fields {unknown}"

@@ -150,6 +150,22 @@ async def test_a_model_reads_a_reference_of_the_definition(server: ScriptedOpenA
     assert messages[-1]["content"] == "Short sentences."
 
 
+@pytest.mark.parametrize("name", ["agent_worker_todo_write", "octavus_todo_write"])
+async def test_a_model_keeps_a_list_that_the_client_sees(
+    server: ScriptedOpenAI, models: Models, name: str
+) -> None:
+    todos = [{"id": "1", "content": "Look", "status": "in_progress"}]
+    wrong = [{"id": "1", "content": "Look", "status": "forgotten"}]
+    server.script(ToolCall(name, {"todos": todos}), ToolCall(name, {"todos": wrong}), Text("done"))
+    output, ctx = await answer(models, thread="todoList: true\n    maxSteps: 3")
+    assert output == "done"
+    assert [event["todos"] for event in data(ctx, "todo-update")] == [todos]
+    assert "tool-input-start" not in said(ctx), "the list is what is shown of the tool"
+    told: Any = server.requests[-1].body["messages"]
+    assert ["do not fit" in turn["content"] for turn in told if turn["role"] == "tool"] == [False, True]
+    check_leg(ctx.events)
+
+
 async def test_the_backup_answers_when_the_provider_fails_in_passing(
     server: ScriptedOpenAI, models: Models
 ) -> None:
@@ -172,6 +188,31 @@ async def test_the_first_error_is_reported_when_no_backup_helps(
     assert len(server.requests) == requests
     assert caught.value.status in {500, 400, None}
     assert caught.value.status == getattr(replies[0], "status", None)
+
+
+async def test_a_model_that_nobody_has_is_no_help_and_hides_no_error(
+    server: ScriptedOpenAI, models: Models
+) -> None:
+    server.script(Status(503))
+    with pytest.raises(UpstreamError) as caught:
+        await answer(models, thread="backupModel: nobody/second")
+    assert (caught.value.status, len(server.requests)) == (503, 1)
+
+
+@pytest.mark.parametrize(
+    "off", ["temperature: off\n    thinking: off", "temperature: KNOB\n    thinking: KNOB"]
+)
+async def test_settings_that_are_off_are_not_those_that_nobody_made(
+    server: ScriptedOpenAI, models: Models, off: str
+) -> None:
+    with_knob = HEAD.replace("variables:\n", '  KNOB: {type: string, default: "off"}\nvariables:\n')
+    protocol = with_knob.replace("THREAD", off).replace("BLOCK", "display: stream")
+    protocol = protocol.replace("DISPLAY", "display: name")
+    await run(definition(protocol), {"TOPIC": "sea"}, ctx=FakeContext(failing_task(), models=models.get))
+    body = server.requests[0].body
+    assert "temperature" not in body
+    assert body["reasoning_effort"] == "none"
+    assert "max_tokens" not in body
 
 
 async def test_an_answer_that_does_not_fit_is_asked_for_again(server: ScriptedOpenAI, models: Models) -> None:

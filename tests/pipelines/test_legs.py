@@ -74,7 +74,7 @@ def test_what_only_the_engine_reads_is_left_out_and_so_are_steps() -> None:
         block("b1"),
         ("step-retry", {"blockId": "b1", "attempt": 1, "step": "block:b1"}),
         ("seat-reserved", {"seat": 4}),
-        end("b1"),
+        ("block-end", {**end("b1")[1], "error": "It broke.", "usage": {"inputTokens": 1}}),
         RESULT,
         FINISH,
         USAGE,

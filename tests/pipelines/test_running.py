@@ -8,6 +8,7 @@ import json
 import pytest
 
 from agent_worker.domain.errors import InvalidPayload, ProcessorError
+from agent_worker.domain.images import ImageRequest, Picture
 from agent_worker.testing.context import FakeContext
 from agent_worker.tools.function import FunctionTool
 from agent_worker.tools.registry import ToolError
@@ -286,8 +287,8 @@ async def test_pictures_without_a_provider_fail_clearly() -> None:
 
 async def test_a_picture_comes_with_its_address() -> None:
     class Painter:
-        async def generate(self, model: str, prompt: str, **_: object) -> str:
-            return f"https://example.org/{prompt}.png"
+        async def generate(self, model: str, request: ImageRequest) -> Picture:
+            return Picture(f"https://example.org/{request.prompt}.png")
 
     steps = "Draw:\n  block: generate-image\n  prompt: TOPIC\n  imageModel: openai/gpt-image\n  output: A\n"
     result, ctx = await run(

@@ -113,13 +113,7 @@ async def test_a_finished_loop_is_one_look_up_for_the_next_attempt() -> None:
     assert result.output == ["A", "B", "C"]
     assert len(tool.calls) == 3
     assert said(again) == [
-        "start",
-        "block-start",
-        "human-answer",
-        "block-end",
-        "worker-result",
-        "finish",
-        "usage",
+        *("start", "block-start", "human-answer", "block-end", "worker-result", "finish", "usage"),
     ]
 
 

@@ -182,12 +182,15 @@ async def test_what_is_not_stored_is_told_and_not_tried_again() -> None:
         ({"agent": "a", "workers": []}, "$.workers"),
         ({"agent": "a", "input": []}, "$.input"),
         ({"agent": "broken"}, "$.agent"),
-        ({"agent": "chat"}, "$.agent"),
+        ({"agent": "chat"}, "$.trigger"),
+        ({"agent": "a", "trigger": "go"}, "$.trigger"),
     ],
 )
 async def test_a_wrong_request_names_the_place(payload: dict[str, Any], path: str) -> None:
     interactive = content(
-        "triggers: {go: {}}\nhandlers: {go: {}}\nagent: {model: echo/echo}\n", "chat", format="interactive"
+        "triggers: {go: {}}\nhandlers: {go: {}}\nagent: {model: echo/echo, system: ask}\n",
+        "chat",
+        format="interactive",
     )
     known = stored(("a", says("x")), ("broken", content("steps: 7")), ("chat", interactive))
     with pytest.raises(InvalidPayload) as refused:

@@ -6,26 +6,32 @@ import asyncio
 import itertools
 import json
 import tempfile
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
-from agent_worker.domain.errors import LeaseLost, ProcessorError
-from agent_worker.domain.events import Event, visible_events
-from agent_worker.domain.replay import Call, Parked
-from agent_worker.domain.task import Resume
+from agent_worker.domain.errors import LeaseLost
+from agent_worker.domain.events import visible_events
+from agent_worker.domain.json import JsonObject, JsonValue
+from agent_worker.domain.task import Task
 from agent_worker.llm.models import Models
 from agent_worker.llm.retry import RetryPolicy
-from agent_worker.testing.context import FakeContext
-from agent_worker.testing.openai_server import Cut, JsonText, Reply, ScriptedOpenAI, Status, Text, ToolCall
+from agent_worker.pipelines.legs import Audience, Legs
+from agent_worker.testing.openai_server import Cut as Broken
+from agent_worker.testing.openai_server import JsonText, Reply, ScriptedOpenAI, Status, Text, ToolCall
 from agent_worker.tools.registry import ToolError
-from tests.pipelines.running import Counting, check_leg, failing_task, run
+from tests.pipelines.playing import Cut, Played, legs_of, play
+from tests.pipelines.running import Counting, failing_task, hear, stored
 from tests.pipelines.sources import definition
 
-MOST_ATTEMPTS = 30
+AUDIENCES: tuple[Audience, ...] = ("server", "browser")
+GIVEN = {"TOPIC": "sea", "LIST": ["x", "y"]}
+LOOSE = ("id", "step", "delayS")
 DISPLAYS = ("hidden", "name", "description", "stream", "title")
 HEAD = """
 input:
@@ -34,10 +40,29 @@ input:
 tools:
   ours: {description: Ours, display: DISPLAY, parameters: {what: {type: string}}}
   theirs: {description: Theirs, parameters: {what: {type: string}}}
+workers:
+  helper: {description: Helps, display: SHOWN, tools: {search: ours, ask: theirs}}
 types:
   Town:
     name: {type: string}
 """
+HELPER = """
+input:
+  WHAT: {type: string}
+variables:
+  SAID: {type: string}
+tools:
+  search: {description: Search, parameters: {what: {type: string}}}
+  ask: {description: Ask, parameters: {what: {type: string}}}
+steps:
+  Search: {block: tool-call, tool: search, input: {what: WHAT}}
+  Ask: {block: tool-call, tool: ask, input: {what: WHAT}, onError: continue}
+  Begin: {block: start-thread, thread: notes, model: openai/scripted, system: system}
+  Say: {block: add-message, thread: notes, role: user, prompt: system}
+  Write: {block: next-message, thread: notes, output: SAID}
+output: SAID
+"""
+LIBRARY = {"helper": definition(HELPER)}
 
 Tree = tuple[str, dict[str, Any], list["Tree"]]
 
@@ -51,7 +76,9 @@ options = st.fixed_dictionaries(
     },
 )
 leaves = st.tuples(
-    st.sampled_from(["set-variable", "ours", "theirs", "ask", "answer", "agent", "town", "rest"]),
+    st.sampled_from(
+        ["set-variable", "ours", "theirs", "ask", "answer", "agent", "crew", "town", "rest", "worker"]
+    ),
     options,
     st.just([]),
 )
@@ -71,10 +98,18 @@ replies: st.SearchStrategy[Reply] = st.sampled_from(
         ToolCall("ours", {"what": "a"}),
         ToolCall("theirs", {"what": "b"}),
         ToolCall("nobody", {}),
+        ToolCall("helper", {"WHAT": "a"}),
+        ToolCall(
+            "helper",
+            {"WHAT": "a"},
+            also=(ToolCall("helper", {"WHAT": "b"}, "call_2"), ToolCall("theirs", {"what": "c"}, "call_3")),
+        ),
+        ToolCall("helper", {"WHO": "a"}),
+        ToolCall("agent_worker_todo_write", {"todos": [{"id": "1", "content": "Do", "status": "pending"}]}),
         ToolCall("ours", {"wrong": 1}),
         Status(500),
         Status(400),
-        Cut(after=1),
+        Broken(after=1),
     ]
 )
 
@@ -97,9 +132,12 @@ class Writer:
         number = next(self._numbers)
         name, variable = f"Step {number}", f"V{number}"
         self.variables.append(variable)
-        if kind in {"answer", "agent", "town"}:
+        if kind in {"answer", "agent", "crew", "town"}:
             thread = f"thread{number}"
-            agent = {"tools": ["ours", "theirs"], "maxSteps": 3} if kind == "agent" else {}
+            agent = {
+                "agent": {"tools": ["ours", "theirs"], "maxSteps": 3},
+                "crew": {"tools": ["theirs"], "workers": ["helper"], "todoList": True, "maxSteps": 4},
+            }.get(kind, {})
             yield (
                 f"Begin {number}",
                 {
@@ -126,6 +164,13 @@ class Writer:
                 return {"block": kind, "variable": variable, "value": "TOPIC"}
             case "ours" | "theirs":
                 return {"block": "tool-call", "tool": kind, "input": {"what": "TOPIC"}, "output": variable}
+            case "worker":
+                return {
+                    "block": "run-worker",
+                    "worker": "helper",
+                    "input": {"WHAT": "TOPIC"},
+                    "output": variable,
+                }
             case "ask":
                 return {"block": "human-approval", "prompt": "system", "output": variable}
             case "rest":
@@ -156,89 +201,106 @@ def protocol(trees: list[Tree], display: str) -> str:
     variables = {name: {"type": "unknown"} for name in writer.variables}
     body = {"variables": variables, "steps": steps}
     # Each section as a line of JSON, which is YAML as well.
-    return HEAD.replace("DISPLAY", display) + "".join(
+    return HEAD.replace("DISPLAY", display).replace("SHOWN", display) + "".join(
         f"{key}: {json.dumps(value)}\n" for key, value in body.items()
     )
 
 
-def answer(question: Any) -> tuple[str, str, Any]:
-    """Answer as a person or a client would."""
-    if question.call is Call.HUMAN:
-        return "human", question.key, {"approved": True}
-    calls = question.fields["context"]["toolCalls"]
-    results = [
-        {"toolCallId": call["toolCallId"], **({"result": "done"} if i % 2 == 0 else {"error": "no"})}
-        for i, call in enumerate(calls)
-    ]
-    return "client", question.key, results
+cuts = st.lists(st.builds(Cut, after=st.integers(0, 60), is_written=st.booleans()), max_size=4)
 
 
-async def run_to_the_end(source: Any, tool: Counting, models: Models) -> list[tuple[str, Any]]:
-    """Run attempts until there is an end; return all rows, as the events table would hold them."""
-    ctx = FakeContext(failing_task(attempts=4), models=models.get)
-    answers: dict[str, dict[str, Any]] = {"human": {}, "client": {}}
-    rows: list[tuple[str, Any]] = []
-    for attempt in range(MOST_ATTEMPTS):
-        keep = [key for key, known in ctx._known.items() if known.call is Call.STEP]
-        rows.append(("attempt-start", {"attempt": attempt, "keep": keep}))
-        ends: tuple[str, ...] = ("usage",)
-        resume, is_over = Resume.ANSWERED, False
-        try:
-            await run(source, {"TOPIC": "sea", "LIST": ["x", "y"]}, ctx=ctx, tools=[tool])
-            is_over = True
-        except Parked as parked:
-            who, key, value = answer(parked.question)
-            answers[who][key] = value
-            ends = () if parked.question.call is Call.CLIENT else ("finish",)
-        except LeaseLost:  # the worker is gone in the middle of a tool
-            ends, resume = (), Resume.RESCUED
-        except ProcessorError as error:
-            is_over = not error.retryable or ctx.task.attempts_left <= 0
-            ends = ("worker-result",) if is_over else ()
-            resume = Resume.RETRY
-        assert ctx.events[0].type == "start"
-        if ends:
-            assert ctx.events[-1].type in ends
-        rows += [(event.type, dict(event.data)) for event in ctx.events]
-        if is_over:
-            return rows
-        last = ctx.task.attempt
-        ctx = ctx.again(resume=resume, human=answers["human"], client=answers["client"])
-        if resume is not Resume.RETRY:  # waiting uses up no attempt
-            ctx.task = ctx.task._replace(attempt=last)
-    raise AssertionError(f"no end after {MOST_ATTEMPTS} attempts")
+def check(played: Played, task: Task) -> None:
+    """Hold what both audiences hear to the protocol, read as a whole, as it comes, and leg by leg."""
+    events, task_id = stored(*played.rows), str(task.id)
+    for audience in AUDIENCES:
+        heard = hear(events, audience, task_id=task_id, end=played.end)
+        assert next(event["type"] for event in heard[0] if event["type"] != "start") == "worker-start"
+        says_usage = [event["type"] for leg in heard for event in leg].count("usage")
+        assert says_usage == (played.result is not None)
+        begins = list(legs_of(played.rows))
+        for leg, begin in zip(heard, begins, strict=True):
+            late = Legs(task_id, audience)
+            told = [each for event in events[begin:] if not late.is_over for each in late.feed(event)]
+            if leg[-1]["type"] != "error":  # that one also closes what earlier legs left open
+                assert told == leg
 
 
-@settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     trees=trees,
-    said=st.lists(replies, max_size=8),
-    outcomes=st.lists(
-        st.sampled_from(OUTCOMES),
-        max_size=5,
-    ),
+    said=st.lists(replies, max_size=10),
+    outcomes=st.lists(st.sampled_from(OUTCOMES), max_size=5),
     display=st.sampled_from(DISPLAYS),
+    cuts=cuts,
 )
 def test_any_definition_keeps_the_order_of_the_protocol(
-    trees: list[Tree], said: list[Reply], outcomes: list[Any], display: str
+    trees: list[Tree], said: list[Reply], outcomes: list[Any], display: str, cuts: list[Cut]
 ) -> None:
-    source = definition(protocol(trees, display))
+    source, task = definition(protocol(trees, display)), failing_task(attempts=4)
     tool = Counting("ours", list(outcomes))
 
-    async def go(url: str, folder: str) -> list[tuple[str, Any]]:
+    async def go(url: str, folder: str) -> Played:
         models = Models(openai_base_url=url, data_dir=Path(folder), retry=RetryPolicy(tries=1))
         try:
             async with asyncio.timeout(20):
-                return await run_to_the_end(source, tool, models)
+                return await play(
+                    source, GIVEN, task=task, tools=[tool], library=LIBRARY, models=models.get, cuts=cuts
+                )
         finally:
             await models.close()
 
     with ScriptedOpenAI(*said) as server, tempfile.TemporaryDirectory() as folder:
-        rows = asyncio.run(go(server.base_url, folder))
-    shown = [Event(kind, fields) for kind, fields in visible_events(rows)]
-    # What a client shows in the end: further legs begin with a `start` of their own.
-    first, *rest = shown
-    whole = [first, *(event for event in rest if event.type != "start")]
-    check_leg(whole, ends=("finish", "worker-result"))
-    assert [event.type for event in whole[:2]] == ["start", "worker-start"]
-    assert [event.type for event in whole].count("worker-result") == 1
+        played = asyncio.run(go(server.base_url, folder))
+    check(played, task)
+
+
+class Fated(Counting):
+    """Answers or fails by the place it is called from, so the same in every attempt."""
+
+    async def call(self, arguments: JsonObject, *, idempotency_key: str) -> JsonValue:
+        self.keys.append(idempotency_key)
+        place = idempotency_key.partition(":")[2]
+        if zlib.crc32(place.encode()) % 4 == 0:
+            raise ToolError(f"No luck at {place}.", retryable=False)
+        return place
+
+
+@settings(
+    max_examples=100,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(trees=trees, display=st.sampled_from(DISPLAYS), cuts=cuts)
+def test_a_run_that_was_cut_anywhere_shows_and_returns_what_one_does_that_was_not(
+    trees: list[Tree], display: str, cuts: list[Cut]
+) -> None:
+    source, task = definition(protocol(trees, display)), failing_task()
+
+    async def go(cuts: list[Cut]) -> tuple[Played, list[str]]:
+        tool = Fated("ours")
+        return await play(source, GIVEN, task=task, tools=[tool], library=LIBRARY, cuts=cuts), tool.keys
+
+    (whole, called), (cut, called_again) = asyncio.run(go([])), asyncio.run(go(cuts))
+    check(cut, task)
+    assert cut.result == whole.result
+    assert cut.end == whole.end
+    # What fails is not remembered: it may begin and end once more, or be seen no more once what is around it has ended.
+    if not any(kind == "step-retry" or "error" in fields for kind, fields in whole.rows):
+        assert shown(cut) == shown(whole)
+    assert set(called) == set(called_again)
+
+
+def shown(played: Played) -> list[str]:
+    """What a client shows in the end, side by side or not: without times, random ids and how text is cut."""
+    rows = visible_events(played.rows)
+    spoken = Counter(
+        json.dumps(
+            [kind, {name: value for name, value in fields.items() if name not in LOOSE}], sort_keys=True
+        )
+        for kind, fields in rows
+        if kind not in {"start", "text-delta"}
+    )
+    texts = Counter(fields["id"] for kind, fields in rows if kind == "text-delta")
+    return [*sorted(spoken.elements()), f"{len(texts)} texts"]

@@ -311,3 +311,12 @@ async def test_echo_answers_without_any_provider() -> None:
     response = await Chat(ChatSettings()).process(ctx.task, ctx)
 
     assert (response["answer"], response["model"]) == ("two words", "echo/echo")
+
+
+async def test_what_an_answer_cost_stands_in_its_usage_where_the_model_has_a_price(
+    server: ScriptedOpenAI, models: Models
+) -> None:
+    priced, _ = await ask(models, {"prompt": "hi", "model": "openai/gpt-5.4-mini"})
+    unknown, _ = await ask(models, {"prompt": "hi", "model": "openai/no-such-model"})
+    assert priced["usage"]["cost_usd"] > 0  # type: ignore[index,call-overload,operator]
+    assert "cost_usd" not in unknown["usage"]  # type: ignore[operator]

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from llm_steps import SCHEMA, hear, langchain_chat, request
 
-from agent_worker.domain.chat import ChatMessage, ChatRequest, TextDelta
+from agent_worker.domain.chat import ChatMessage, ChatRequest, TextDelta, Thinking
 from agent_worker.domain.errors import ProcessorError, UpstreamError
-from agent_worker.llm.langchain import LANGCHAIN_OPENAI, PROVIDERS, LangChainChat, finish_reason
+from agent_worker.llm.langchain import (
+    LANGCHAIN_OPENAI,
+    PROVIDERS,
+    LangChainChat,
+    finish_reason,
+    thinking_options,
+)
 from agent_worker.llm.langchain_errors import translate
 from agent_worker.llm.openai_access import Timeouts
 from agent_worker.testing.openai_server import (
@@ -261,3 +268,29 @@ def test_the_cause_of_an_error_counts() -> None:
 
 def test_a_bug_is_not_mistaken_for_the_providers_failure() -> None:
     assert translate("acme", KeyError("choices")) is None
+
+
+async def test_how_much_to_think_reaches_the_provider() -> None:
+    with ScriptedOpenAI() as server:
+        async with langchain_chat(server) as model:
+            for thinking in ("low", "max", "off", None):
+                await hear(model, replace(request(), thinking=thinking))
+
+    sent = [recorded.body.get("reasoning_effort") for recorded in server.requests]
+    assert sent == ["low", "xhigh", "none", None]
+
+
+@pytest.mark.parametrize(
+    ("provider", "thinking", "options"),
+    [
+        ("anthropic", "max", {"reasoning_effort": "max"}),
+        ("anthropic", "off", {"thinking": {"type": "disabled"}}),
+        ("google_genai", "max", {"reasoning_effort": "high"}),
+        ("google_genai", "off", {"thinking_budget": 0}),
+        ("cohere", "high", {}),
+    ],
+)
+def test_each_provider_is_told_in_its_own_way_how_much_to_think(
+    provider: str, thinking: Thinking, options: dict[str, object]
+) -> None:
+    assert thinking_options(provider, thinking) == options

@@ -103,6 +103,7 @@ def start_worker(database_url: str, project: Project | None, tmp_path: Any) -> S
                 processors={processor.kind: processor for processor in processors},
                 processes=processes or process_pool(processors),
                 models=models.get,
+                images=models.images,
                 metrics=Metrics(),
                 options=chosen,
             )

@@ -122,9 +122,14 @@ def _refusals() -> Iterator[None]:
     except psycopg.Error as exc:
         if exc.sqlstate is None:
             raise
-        raise StatementRefused(
-            exc.sqlstate,
-            exc.diag.message_primary or "",
-            details=exc.diag.message_detail,
-            hint=exc.diag.message_hint,
-        ) from None
+        raise as_refused(exc) from None
+
+
+def as_refused(error: psycopg.Error) -> StatementRefused:
+    """Return an error of PostgreSQL as a refusal; one without an SQLSTATE is none."""
+    return StatementRefused(
+        error.sqlstate or "",
+        error.diag.message_primary or "",
+        details=error.diag.message_detail,
+        hint=error.diag.message_hint,
+    )

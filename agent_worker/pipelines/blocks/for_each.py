@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
 
-from agent_worker.domain.errors import Postponed, ProcessorError, ProviderPaused
+from agent_worker.domain.errors import ProcessorError
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.definition.flow import ForEach
 from agent_worker.pipelines.execution import Step, unsupported
+from agent_worker.pipelines.interruptions import UNANSWERED
 from agent_worker.pipelines.state import Effect
-from agent_worker.pipelines.usage import LimitExceeded, Used
+from agent_worker.pipelines.usage import Used
 
 MOST_ITEMS = 10_000
 
@@ -50,7 +51,7 @@ class _Loop:
                 await self._step.execution.quiet.ask(_nothing)
             try:
                 noted = await self._run_item(number, item)
-            except (ProviderPaused, Postponed, LimitExceeded):
+            except UNANSWERED:
                 raise
             except ProcessorError as error:
                 self.errors[number] = error

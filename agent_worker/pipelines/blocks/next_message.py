@@ -13,9 +13,10 @@ from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.answers import Answer, ask
 from agent_worker.pipelines.blocks.add_message import require_thread
 from agent_worker.pipelines.calls import Caller
-from agent_worker.pipelines.definition.blocks import NextMessage, StartThread
+from agent_worker.pipelines.definition.blocks import NextMessage
 from agent_worker.pipelines.definition.threads import ThreadConfig
 from agent_worker.pipelines.execution import Execution, Step
+from agent_worker.pipelines.problems import dotted
 from agent_worker.pipelines.state import Effect, Scope, Thread
 from agent_worker.pipelines.toolbox import has_tools, tools_of_thread
 from agent_worker.pipelines.toolbox.offer import Call, Offer, Outcome
@@ -53,11 +54,8 @@ def may_take_rounds(execution: Execution, scope: Scope, block: NextMessage) -> b
 
 
 def _config(execution: Execution, thread: Thread) -> ThreadConfig:
-    return next(
-        block.config
-        for block in execution.definition.blocks()
-        if isinstance(block, StartThread) and block.key == thread.setup["step"]
-    )
+    begun = thread.setup["step"]
+    return next(config for path, config in execution.definition.threads() if dotted(path) == begun)
 
 
 @dataclass(slots=True)

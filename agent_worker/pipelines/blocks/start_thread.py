@@ -10,8 +10,9 @@ from agent_worker.pipelines.definition.blocks import StartThread
 from agent_worker.pipelines.definition.threads import OFF, ThreadConfig
 from agent_worker.pipelines.definition.values import Ref
 from agent_worker.pipelines.execution import Step, unsupported
-from agent_worker.pipelines.names import is_model
+from agent_worker.pipelines.names import MAIN_THREAD, is_model
 from agent_worker.pipelines.state import Effect, Thread
+from agent_worker.pipelines.toolbox import mcp, skills
 
 T = TypeVar("T")
 
@@ -28,7 +29,9 @@ async def run(step: Step, block: StartThread) -> Effect:
     """
     config = block.config
     _check_available(block.name, config)
-    setup: dict[str, JsonValue] = {"step": block.key, "model": _model(step, "model", config.model)}
+    skills.check(step, config)
+    mcp.check(step, config)
+    setup: dict[str, JsonValue] = {"step": block.key, "model": _model(step, "model", _chosen(step, config))}
     if config.backup_model is not None:
         setup["backup"] = _model(step, "backupModel", config.backup_model)
     if config.system is not None:
@@ -43,19 +46,10 @@ async def run(step: Step, block: StartThread) -> Effect:
 
 def _check_available(name: str, config: ThreadConfig) -> None:
     wanted = {
-        "skills": config.skills,
-        "mcpServers": config.mcp_servers,
-        "workers": config.workers,
         "webSearch": config.web_search,
-        "todoList": config.todo_list,
         "anthropic": config.anthropic,
     }
     for field, value in wanted.items():
-        if value and field == "skills":
-            raise unsupported(
-                f"The thread of {name!r} wants skills, which need a sandbox, and there is none here.",
-                code="sandbox_unavailable",
-            )
         if value:
             raise unsupported(f"The thread of {name!r} wants {field}, which is not available here.")
 
@@ -64,7 +58,13 @@ def _now(step: Step, value: T | Ref) -> T | JsonValue:
     return step.scope.values.get(value.name) if isinstance(value, Ref) else value
 
 
-def _model(step: Step, field: str, value: str | Ref | None) -> str:
+def _chosen(step: Step, config: ThreadConfig) -> Ref | JsonValue:
+    """Return the thread's model; where it names none, which only agents may, the main thread's."""
+    main = step.scope.threads.get(MAIN_THREAD)
+    return config.model if config.model is not None or main is None else main.setup["model"]
+
+
+def _model(step: Step, field: str, value: Ref | JsonValue) -> str:
     model = _now(step, value)
     if not isinstance(model, str) or not is_model(model):
         raise _wrong(field, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent_worker.domain.json import JsonObject
 from agent_worker.pipelines.calls import Caller, as_error
 from agent_worker.pipelines.definition.blocks import ToolCall
 from agent_worker.pipelines.execution import Step
@@ -19,9 +20,24 @@ async def run(step: Step, block: ToolCall) -> Effect:
     values = {name: step.value(value) for name, value in block.input.items()}
     arguments = {name: value for name, value in values.items() if value is not None}
     call = Call(f"{step.place}:{step.attempt}", block.tool, arguments)
-    caller = Caller(step, await tool_of_step(step, block.tool), raises=True)
-    await caller.announce(call)
+    offers = await tool_of_step(step, block.tool)
+    caller = Caller(step, offers, raises=True)
+    offer = offers.get(block.tool)
+    if offer is None or offer.run is not None:
+        await caller.announce(call)
+    else:
+        await _announce_once(step, caller, call)
     (outcome,) = await caller.make([call], part="1")
     if outcome.error is not None:
         raise as_error(block.tool, outcome)
     return step.writes(block.output, outcome.result)
+
+
+async def _announce_once(step: Step, caller: Caller, call: Call) -> None:
+    """Announce a call that the client makes. The step comes back here with the answer, and clients show each anew."""
+
+    async def announce() -> JsonObject:
+        await caller.announce(call)
+        return {}
+
+    await step.note(f"announced-{step.attempt}", announce)

@@ -1,15 +1,9 @@
-"""Single blocks: values against the types they meet, choices that can never be taken, kinds that are refused when they run."""
+"""Single blocks: values against the types they meet, choices that can never be taken."""
 
 from __future__ import annotations
 
 from agent_worker.pipelines.checks.prompts import enum_problem
-from agent_worker.pipelines.definition.blocks import (
-    GenerateSpeech,
-    GenerateVideo,
-    NextMessage,
-    ToolCall,
-    TranscribeAudio,
-)
+from agent_worker.pipelines.definition.blocks import NextMessage, ToolCall
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.definition.flow import Branch, ForEach, If, Repeat
 from agent_worker.pipelines.definition.steps import AnyBlock
@@ -32,9 +26,6 @@ def check_blocks(definition: Definition, problems: Problems) -> None:
                 _check_list(block, definition, problems)
             case NextMessage():
                 _check_answer(block, definition, problems)
-            case GenerateVideo() | GenerateSpeech() | TranscribeAudio():
-                message = f"{block.kind} is read, and fails when it runs: no provider for it is built in"
-                problems.warning((*block.path, "block"), message)
             case _:
                 pass
 

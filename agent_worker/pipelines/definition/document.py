@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from agent_worker.pipelines.definition.blocks import StartThread
 from agent_worker.pipelines.definition.declarations import (
     Dialect,
     Input,
@@ -21,9 +22,13 @@ from agent_worker.pipelines.definition.declarations import (
     WorkerEntry,
 )
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps, walk
-from agent_worker.pipelines.definition.threads import Agent
+from agent_worker.pipelines.definition.threads import Agent, ThreadConfig
+from agent_worker.pipelines.problems import Path
 from agent_worker.pipelines.prompts.template import Template
 from agent_worker.pipelines.types.shapes import Shape, Types
+
+AGENT: Path = ("agent",)
+"""Where the main thread of an interactive agent stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +74,14 @@ class Definition:
         """Return the type of an input, variable or resource; None when there is none of that name."""
         declared = self.inputs.get(name) or self.variables.get(name) or self.resources.get(name)
         return None if declared is None else declared.shape
+
+    def threads(self) -> Iterator[tuple[Path, ThreadConfig]]:
+        """Yield how each thread talks to its model, with where that stands."""
+        if self.agent is not None:
+            yield AGENT, self.agent.thread
+        for block in self.blocks():
+            if isinstance(block, StartThread):
+                yield block.path, block.config
 
     def blocks(self) -> Iterator[AnyBlock]:
         """Yield every block of all steps and handlers, at any depth."""

@@ -11,17 +11,25 @@ from typing import TypeAlias
 
 from agent_worker.pipelines.definition.threads import ThreadConfig
 from agent_worker.pipelines.execution import Step, unsupported
-from agent_worker.pipelines.toolbox import declared, references
+from agent_worker.pipelines.toolbox import declared, mcp, references, skills, todos, workers
 from agent_worker.pipelines.toolbox.offer import Offer
 
 Source: TypeAlias = Callable[[Step, ThreadConfig], Awaitable[Sequence[Offer]]]
 
-_SOURCES: tuple[Source, ...] = (declared.offers, references.offers)
+_SOURCES: tuple[Source, ...] = (
+    declared.offers,
+    mcp.offers,
+    references.offers,
+    workers.offers,
+    todos.offers,
+    skills.offers,
+)
 
 
 def has_tools(config: ThreadConfig) -> bool:
     """Tell whether the thread's model may call anything, and so may take several rounds."""
-    return bool(config.tools or config.references)
+    listed = (config.tools, config.references, config.mcp_servers, config.workers, config.skills)
+    return config.todo_list or any(listed)
 
 
 async def tools_of_thread(step: Step, config: ThreadConfig) -> dict[str, Offer]:
@@ -43,5 +51,5 @@ async def tools_of_thread(step: Step, config: ThreadConfig) -> dict[str, Offer]:
 
 async def tool_of_step(step: Step, name: str) -> Mapping[str, Offer]:
     """Return the tool that a `tool-call` step names; nothing when there is none."""
-    offer = declared.declared(step, name)
+    offer = await declared.offer(step, name) or await mcp.offer(step, name)
     return {} if offer is None else {name: offer}

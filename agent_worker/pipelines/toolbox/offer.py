@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from agent_worker.domain.chat import ToolSpec
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.definition.declarations import Display
+from agent_worker.pipelines.usage import Used
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +35,23 @@ class Outcome:
     result: JsonValue = None
     error: str | None = None
     is_retryable: bool = True
+    used: Used = field(default_factory=Used)
+    """By models that it asked."""
 
     def as_json(self) -> JsonObject:
-        """Return `{result}` or `{error, retryable}`."""
+        """Return `{result, used?}` or `{error, retryable, used?}`."""
+        used = {"used": self.used.as_json()} if self.used != Used() else {}
         if self.error is not None:
-            return {"error": self.error, "retryable": self.is_retryable}
-        return {"result": self.result}
+            return {"error": self.error, "retryable": self.is_retryable, **used}
+        return {"result": self.result, **used}
 
     @classmethod
     def read(cls, stored: JsonObject) -> Outcome:
         """Return what `as_json` wrote."""
-        error = stored.get("error")
+        error, used = stored.get("error"), Used.read(stored.get("used"))
         if error is not None:
-            return cls(error=str(error), is_retryable=stored.get("retryable") is not False)
-        return cls(stored.get("result"))
+            return cls(error=str(error), is_retryable=stored.get("retryable") is not False, used=used)
+        return cls(stored.get("result"), used=used)
 
     @property
     def text(self) -> str:
@@ -63,6 +67,10 @@ Run: TypeAlias = Callable[[Call, str], Awaitable[Outcome]]
 A failure of the tool is an outcome. It runs inside the call's own checkpoint, beside the other calls of its round."""
 
 
+Announce: TypeAlias = Callable[[Call, str], Awaitable[None]]
+"""Says that a model has made a call. The text is what the model wrote as its arguments."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A tool that a thread's model, or a step, may call.
@@ -72,9 +80,13 @@ class Offer:
         run: Makes a call here; None has the client make it.
         display: What the stream shows of its calls.
         title: For the display `title`.
+        display_of: What is shown of a single call, where that depends on its arguments.
+        announce: Says it in another way than the events of tools do; calls that do not fit are not announced so.
     """
 
     spec: ToolSpec
     run: Run | None
     display: Display = "description"
     title: str | None = None
+    display_of: Callable[[Call], tuple[Display, str | None]] | None = None
+    announce: Announce | None = None

@@ -13,8 +13,8 @@ from agent_worker.domain.errors import InvalidPayload
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.definition.declarations import Input
 from agent_worker.pipelines.problems import quoted, suggestion
-from agent_worker.pipelines.types.schema import value_schema
-from agent_worker.pipelines.types.shapes import Shape, Types
+from agent_worker.pipelines.types.schema import parameters_schema, value_schema
+from agent_worker.pipelines.types.shapes import Property, Shape, Types
 
 NOTHING_GIVEN = "NONE"
 """The value of an optional input that has no default and is not given."""
@@ -89,6 +89,12 @@ def complete_inputs(
         name: each.stand_in(NOTHING_GIVEN) if given.get(name) is None else given[name]
         for name, each in declared.items()
     }
+
+
+def inputs_schema(inputs: Mapping[str, Input], types: Types) -> JsonObject:
+    """Return the schema of a definition's inputs, of which those with a default may be left out as well."""
+    parameters = {name: Property(each.shape, each.may_be_left_out) for name, each in inputs.items()}
+    return parameters_schema(parameters, types)
 
 
 def check_value(value: JsonValue, shape: Shape, types: Types, *, path: str = "$") -> list[Mismatch]:

@@ -2,6 +2,7 @@ import { type AnySupabaseClient, type Client, clientOf } from './client.js';
 import { failureOf, TaskNotFound, TaskTimeout } from './errors.js';
 import { TaskFollower, tell } from './follower.js';
 import type { Json, JsonObject } from './json.js';
+import { randomId } from './random-id.js';
 import type { AgentTaskInsert } from './schema.js';
 import { insertTask, requestCancel, selectTask, writeAnswer } from './tables.js';
 import { type AgentTask, type AgentTaskPayload, type HumanTask, isFinal } from './task.js';
@@ -183,16 +184,6 @@ function newTask(request: string | AgentTaskRequest): AgentTaskInsert & { id: st
   };
   const given = Object.entries(columns).filter(([, value]) => value !== undefined);
   return { ...(Object.fromEntries(given) as AgentTaskInsert), id: id ?? randomId() };
-}
-
-// crypto.randomUUID exists on https and localhost only; a page on http://192.168.… has the rest of crypto.
-function randomId(): string {
-  if (typeof crypto.randomUUID === 'function') return crypto.randomUUID();
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
 /** Follow a task until it ends. */

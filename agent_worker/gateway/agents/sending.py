@@ -1,0 +1,112 @@
+"""One open answer: what is to be said goes out at the pace of whoever reads it, and going away is noticed at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from agent_worker.gateway.agents.frames import HEARTBEAT
+
+STALL_S = 60.0
+"""A client that takes nothing for so long counts as gone."""
+
+
+class EventStream(Response):
+    """An answer that goes on until its pages end, its reader hangs up, or the gateway stops.
+
+    Args:
+        pages: What is said, in pieces; the next one is asked for when the last one was taken. Closed at the end.
+        headers: Of the answer.
+        stopping: Set when the gateway stops; the answer then ends where it is.
+        hung_up: Called when the reader has gone, or takes nothing any more.
+        open_streams: Holds the stream while it is open.
+        heartbeat_s: Longest silence.
+        stall_s: Longest wait for the reader to take what it was sent.
+    """
+
+    def __init__(
+        self,
+        pages: AsyncGenerator[bytes, None],
+        *,
+        headers: Mapping[str, str],
+        stopping: asyncio.Event,
+        hung_up: Callable[[], Awaitable[None]],
+        open_streams: set[EventStream],
+        heartbeat_s: float,
+        stall_s: float,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers(headers)
+        self._pages = pages
+        self._stopping = stopping
+        self._hung_up = hung_up
+        self._open_streams = open_streams
+        self._heartbeat_s = heartbeat_s
+        self._stall_s = stall_s
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        leaving = asyncio.create_task(_left(receive))
+        stopping = asyncio.create_task(self._stopping.wait())
+        self._open_streams.add(self)
+        try:
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            has_reader = await self._speak(send, leaving, stopping)
+        finally:
+            self._open_streams.discard(self)
+            leaving.cancel()
+            stopping.cancel()
+            await asyncio.wait({leaving, stopping})
+            await self._pages.aclose()
+        if not has_reader:
+            await self._hung_up()
+            return
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _speak(self, send: Send, leaving: asyncio.Task[None], stopping: asyncio.Task[bool]) -> bool:
+        """Say everything; return whether somebody still listens."""
+        page: asyncio.Task[bytes | None] | None = None
+        try:
+            while True:
+                page = page or asyncio.create_task(anext(self._pages, None))
+                await asyncio.wait(
+                    {page, leaving, stopping},
+                    timeout=self._heartbeat_s,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if leaving.done():
+                    return False
+                if stopping.done():
+                    return True
+                said: bytes | None = HEARTBEAT
+                if page.done():
+                    said, page = page.result(), None
+                if said is None:
+                    return True
+                if not await self._take(send, said):
+                    return False
+        finally:
+            if page is not None:
+                page.cancel()
+                await asyncio.gather(page, return_exceptions=True)
+
+    async def _take(self, send: Send, said: bytes) -> bool:
+        """Hand over a piece; return whether it was taken in time."""
+        try:
+            async with asyncio.timeout(self._stall_s):
+                await send({"type": "http.response.body", "body": said, "more_body": True})
+        except TimeoutError:
+            return False
+        return True
+
+
+async def _left(receive: Receive) -> None:
+    """Return when whoever asked has hung up; the body has been read before."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,134 @@
+"""Streams of runs to clients that may read slowly, stop reading, or hang up.
+
+A stream holds one page of rows, and reads the next one when the client has taken it. All streams of a gateway share one
+listening connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+
+import structlog
+from starlette.responses import Response
+
+from agent_worker.db.following import Followers
+from agent_worker.db.patience import patiently
+from agent_worker.db.runs import Runs
+from agent_worker.db.tasks import Following
+from agent_worker.domain.caller import Caller
+from agent_worker.domain.errors import DatabaseUnavailable
+from agent_worker.gateway.agents.frames import DONE, HEADERS, frames
+from agent_worker.gateway.agents.reading import Reader, Told
+from agent_worker.gateway.agents.sending import STALL_S, EventStream
+
+logger = structlog.get_logger(__name__)
+
+HEARTBEAT_S = 15.0
+"""Clients take a stream that is silent for 60 s for dead."""
+
+PATIENCE_S = 60.0
+"""How long an outage of the database is ridden out in the middle of a stream."""
+
+
+class Streams:
+    """Makes the streams of a gateway, and ends them when it stops.
+
+    Args:
+        runs: Where runs are read and stopped.
+        followers: Tells when there is something to read.
+        heartbeat_s: Longest silence.
+        stall_s: Longest wait for a client to take what it was sent.
+    """
+
+    def __init__(
+        self, runs: Runs, followers: Followers, *, heartbeat_s: float = HEARTBEAT_S, stall_s: float = STALL_S
+    ) -> None:
+        self._runs = runs
+        self._followers = followers
+        self._heartbeat_s = heartbeat_s
+        self._stall_s = stall_s
+        self._stopping = asyncio.Event()
+        self._open: set[EventStream] = set()
+
+    @property
+    def open(self) -> int:
+        """How many clients read at this moment."""
+        return len(self._open)
+
+    def stop(self) -> None:
+        """End all streams, and each that is opened from now on: cut, so that clients take them up elsewhere."""
+        self._stopping.set()
+
+    def answer(
+        self, caller: Caller, reader: Reader, *, is_owned: bool, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Return a run's stream as an answer.
+
+        Args:
+            caller: Whose rights it is read with.
+            reader: Of the run.
+            is_owned: Whether the run ends with the connection.
+            headers: Besides those of every stream.
+        """
+
+        async def hung_up() -> None:
+            if is_owned and not reader.has_heard_the_end:
+                await self._abandon(caller, reader)
+
+        return EventStream(
+            self._pages(caller, reader),
+            headers={**HEADERS, **(headers or {})},
+            stopping=self._stopping,
+            hung_up=hung_up,
+            open_streams=self._open,
+            heartbeat_s=self._heartbeat_s,
+            stall_s=self._stall_s,
+        )
+
+    async def read_once(self, caller: Caller, reader: Reader) -> tuple[list[Told], Following | None]:
+        """Return what there is to tell now, at most a page of it, and how the run stands; None for no run."""
+        told: list[Told] = []
+        while True:
+            page = await self._follow(caller, reader)
+            if page is None:
+                return [], None
+            told += reader.read(page)
+            if page.is_all and page.status.is_final and not reader.is_over:
+                told += await self._end(caller, reader)
+            if told or page.is_all or reader.is_over:
+                return told, page
+
+    async def _pages(self, caller: Caller, reader: Reader) -> AsyncGenerator[bytes, None]:
+        with self._followers.of(reader.run_id) as ear:
+            while True:
+                page = await patiently(lambda: self._follow(caller, reader), patience_s=PATIENCE_S)
+                if page is None:
+                    return  # it was deleted
+                told = reader.read(page)
+                if page.is_all and page.status.is_final and not reader.is_over:
+                    told += await patiently(lambda: self._end(caller, reader), patience_s=PATIENCE_S)
+                if told:
+                    yield b"".join(frames(each.seq, each.events) for each in told)
+                if reader.is_over:
+                    yield DONE
+                    return
+                ear.seen = reader.position
+                if page.is_all:
+                    await ear.pause()
+
+    async def _follow(self, caller: Caller, reader: Reader) -> Following | None:
+        return await self._runs.follow(caller, reader.run_id, after_seq=reader.position, cursor=reader.cursor)
+
+    async def _end(self, caller: Caller, reader: Reader) -> list[Told]:
+        run = await self._runs.look(caller, reader.run_id)
+        if run is None or not run.status.is_final:  # deleted, or sent back to work
+            return []
+        return reader.end(run.status, run.response)
+
+    async def _abandon(self, caller: Caller, reader: Reader) -> None:
+        logger.info("run.abandoned", task_id=str(reader.run_id))
+        try:
+            await patiently(lambda: self._runs.cancel(caller, reader.run_id), patience_s=PATIENCE_S)
+        except DatabaseUnavailable:
+            logger.warning("run.not_stopped", task_id=str(reader.run_id))

@@ -1,0 +1,42 @@
+"""Packages from npm that tests install once and keep in pytest's cache."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+INSTALL_TIMEOUT_S = 300
+
+
+def installed(config: pytest.Config, name: str, package_json: Path) -> Path:
+    """Return a folder of the cache with `node_modules`; the test is skipped where there is no npm.
+
+    Args:
+        config: Of this session.
+        name: Of the folder.
+        package_json: What to install.
+    """
+    if shutil.which("npm") is None:
+        pytest.skip("needs Node.js and npm")
+    assert config.cache is not None
+    folder = config.cache.mkdir(name)
+    wanted = package_json.read_text(encoding="utf-8")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes, one installation
+        marker = folder / "installed.json"
+        if not marker.exists() or marker.read_text(encoding="utf-8") != wanted:
+            (folder / "package.json").write_text(wanted, encoding="utf-8")
+            # With install scripts: one of them is what brings Node.js 22.
+            subprocess.run(
+                ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"],
+                cwd=folder,
+                check=True,
+                capture_output=True,
+                timeout=INSTALL_TIMEOUT_S,
+            )
+            marker.write_text(wanted, encoding="utf-8")
+    return folder
