@@ -95,6 +95,7 @@ class RunTree:
         self.has_result = False
         self.is_parked = False
         self._steps: dict[str, Taken] = {}
+        self._outer: dict[str, Taken | None] = {}
         self._texts: dict[str, Said] = {}
         self._calls: dict[str, Called] = {}
         self._workers: dict[str, Taken | None] = {}
@@ -148,12 +149,14 @@ class RunTree:
         elif owner.kind == "run-worker":
             owner.detail = owner.detail or slug
             self._workers[worker_id] = owner
+        elif (known := self._steps.get(worker_id)) is not None:  # the call is made again
+            known.ended_at = known.error = None
         else:
             began_at = self._first.setdefault(worker_id, event.created_at)
             detail = _text(event.data.get("description"))
             called = Taken(worker_id, event.seq, slug, "worker", began_at, detail)
             self._workers[worker_id] = self._steps[worker_id] = called
-            owner.parts.append(called)
+            self._put(called, owner)
 
     def _end_worker(self, event: TaskEvent) -> None:
         worker = self._workers.get(str(event.data.get("workerId")))
@@ -238,6 +241,8 @@ class RunTree:
             owner.parts.append(part)
 
     def _put(self, entry: Taken | Remark, parent: Taken | None) -> None:
+        if isinstance(entry, Taken):
+            self._outer[entry.id] = parent
         if parent is not None:
             parent.parts.append(entry)
             return
@@ -254,7 +259,7 @@ class RunTree:
         step = self._steps.get(place) or self._parent(place)
         while step is not None:
             yield step
-            step = self._parent(step.id)
+            step = self._outer.get(step.id)
 
     def _parent(self, place: str) -> Taken | None:
         """Return the innermost shown step that a place is inside of."""

@@ -75,6 +75,19 @@ describe('a run', () => {
     expect(loop && insideOf(loop)[0]?.detail).toBe('short');
   });
 
+  test('has the steps of a worker that a model calls under the call', () => {
+    const { steps } = runOf(
+      events(
+        started,
+        begin(1, 'steps.Ask'),
+        [1, 'worker-start', { workerId: 'inner', workerSlug: 'short', step: 'worker-0.0-start-0:steps.Ask' }],
+        begin(1, 'steps.Ask:0.0/steps.E', { workerId: 'inner' }),
+        [2, 'human-request', { key: 'k', title: 'Well?', step: 'block:steps.Ask:0.0/steps.E' }],
+      ),
+    );
+    expect(outline(steps)).toEqual([['Ask', 'waiting', ['short', 'waiting', ['E', 'waiting']]]]);
+  });
+
   test('has what was said under the step that said it', () => {
     const step = 'block:steps.A';
     const { steps } = runOf(
