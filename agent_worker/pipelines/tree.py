@@ -96,6 +96,7 @@ class RunTree:
         self.is_parked = False
         self._steps: dict[str, Taken] = {}
         self._outer: dict[str, Taken | None] = {}
+        self._early: dict[str, list[Said | Called]] = {}
         self._texts: dict[str, Said] = {}
         self._calls: dict[str, Called] = {}
         self._workers: dict[str, Taken | None] = {}
@@ -193,6 +194,7 @@ class RunTree:
             rounds=rounds,
             branch=branch,
         )
+        step.parts.extend(self._early.pop(place, ()))
         self._put(step, parent)
 
     def _end_step(self, event: TaskEvent) -> None:
@@ -237,8 +239,11 @@ class RunTree:
                 call.error, call.ended_at = str(data.get("error")), event.created_at
 
     def _put_inside(self, event: TaskEvent, part: Said | Called) -> None:
-        if (owner := self._owner(event)) is not None:
-            owner.parts.append(part)
+        place = _place(event)
+        if (step := self._steps.get(place)) is not None:
+            step.parts.append(part)
+        else:  # kept from an attempt whose step begins again
+            self._early.setdefault(place, []).append(part)
 
     def _put(self, entry: Taken | Remark, parent: Taken | None) -> None:
         if isinstance(entry, Taken):
@@ -255,7 +260,7 @@ class RunTree:
 
     def _around(self, event: TaskEvent) -> Iterator[Taken]:
         """Yield the shown steps around what was said, from the inside."""
-        place = str(event.data.get("step", "")).partition(":")[2]
+        place = _place(event)
         step = self._steps.get(place) or self._parent(place)
         while step is not None:
             yield step
@@ -282,6 +287,11 @@ class RunTree:
             **dict.fromkeys(_TOOLS, _call),
         }
     )
+
+
+def _place(event: TaskEvent) -> str:
+    """Return the place of the step in which something was said."""
+    return str(event.data.get("step", "")).partition(":")[2]
 
 
 def _text(value: JsonValue) -> str | None:

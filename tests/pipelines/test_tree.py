@@ -131,6 +131,22 @@ output: ANSWER
     assert [labels(call) for call in twice.steps] == [[(None, (), "Answer", "completed")]] * 2
 
 
+async def test_a_call_that_the_client_makes_is_shown_once_though_its_step_begins_again() -> None:
+    known: dict[str, Checkpoint] = {}
+    ctx = FakeContext(known=known)
+    with pytest.raises(Parked) as parked:
+        await run(example("research"), {"TOPIC": "tides"}, ctx=ctx)
+    start = restart(known)
+    results = [{"toolCallId": "steps.Search:1", "result": ["Twice a day."]}]
+    again = ctx.again(client={parked.value.question.key: results})
+    await run(example("research"), {"TOPIC": "tides"}, ctx=again)
+    search, *_ = steps(grown(*ctx.events, start, *again.events).entries)
+    (call,) = search.parts
+    assert isinstance(call, Called)
+    assert call.output == ["Twice a day."]
+    assert search.state == "completed"
+
+
 def test_a_worker_that_a_model_calls_is_inside_the_step_that_asked_the_model() -> None:
     def block(place: str, worker_id: str) -> Event:
         fields = {"blockId": place, "blockName": place.rpartition(".")[2], "blockType": "next-message"}

@@ -135,6 +135,7 @@ class Growing implements Run {
   readonly #texts = new Map<string, Said>();
   readonly #calls = new Map<string, Called>();
   readonly #workers = new Map<string, Step | null>();
+  readonly #early = new Map<string, Part[]>();
   readonly #outer = new Map<Step, Step | null>();
   readonly #first = new Map<string, string>();
   #speaking: Said | null = null;
@@ -194,6 +195,7 @@ class Growing implements Run {
     let parent = this.#innermost(place);
     if (worker?.kind === 'worker' && parent?.workerId !== textOf(data, 'workerId')) parent = worker;
     const step = this.#step(event, place, textOf(data, 'blockName'), textOf(data, 'blockType'), parent);
+    step.parts.push(...(this.#early.get(place) ?? []));
     this.#byPlace.set(place, this.#put(step, parent));
   }
 
@@ -240,7 +242,7 @@ class Growing implements Run {
     if (said === undefined) {
       said = { type: 'said', id, isReasoning, isJson: textOf(event.data, 'responseType') !== '', text: '' };
       this.#texts.set(id, said);
-      this.#owner(event)?.parts.push(said);
+      this.#inside(event).push(said);
     }
     said.text += textOf(event.data, 'delta');
     this.#speaking = event.type === 'text-end' ? null : said;
@@ -270,7 +272,7 @@ class Growing implements Run {
       error: '',
       endedAt: null,
     };
-    this.#owner(event)?.parts.push(called);
+    this.#inside(event).push(called);
     return called;
   }
 
@@ -296,6 +298,14 @@ class Growing implements Run {
   /** The innermost shown step in which something was said. */
   #owner(event: TaskEvent): Step | null {
     return this.#innermost(placeOf(event));
+  }
+
+  /** Where something belongs that was said; it may be kept from an attempt whose step begins again. */
+  #inside(event: TaskEvent): Part[] {
+    const place = placeOf(event);
+    const parts = this.#byPlace.get(place)?.parts ?? this.#early.get(place) ?? [];
+    this.#early.set(place, parts);
+    return parts;
   }
 
   #put(step: Step, parent: Step | null): Step {

@@ -145,6 +145,21 @@ describe('a run', () => {
     expect(steps[1]).toMatchObject({ startedAt: at(3), parts: [{ name: 'answered', output: { approved: true } }] });
   });
 
+  test('keeps a call of the client whose step begins again with the answer', () => {
+    const call = { toolCallId: 'steps.A:1', toolName: 'search', input: {}, step: 'announced-1:steps.A' };
+    const { steps } = runOf(
+      events(
+        started,
+        begin(1, 'steps.A'),
+        [1, 'tool-input-available', call],
+        [5, 'attempt-start', { attempt: 2, keep: ['run:start', 'announced-1:steps.A'] }, 2],
+        begin(5, 'steps.A'),
+        [5, 'tool-output-available', { toolCallId: 'steps.A:1', output: 1, step: 'told-1-1:steps.A' }, 2],
+      ),
+    );
+    expect(steps[0]?.parts).toMatchObject([{ name: 'search', output: 1, endedAt: at(5) }]);
+  });
+
   test('waits with all that is around the question', () => {
     const { steps } = runOf(
       events(started, begin(1, 'steps.L'), begin(1, 'steps.L.steps.A@0'), [
