@@ -34,7 +34,7 @@ export function positionOf(place: string, inside: string): Position {
   const between = own.path.slice(isSame ? above.path.length : 1, -1);
   return {
     rounds: own.rounds.slice(isSame ? above.rounds.length : 0),
-    branch: between[0] === 'branches' ? (between[1] ?? '').replaceAll('%2E', '.').replaceAll('%25', '%') : '',
+    branch: between[0] === 'branches' ? decodeURIComponent(between[1] ?? '') : '',
   };
 }
 
