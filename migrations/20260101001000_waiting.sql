@@ -13,33 +13,57 @@ begin
 end
 $$;
 
--- Store the result of a step, or a note of the processor. False when the task has moved on.
-create function agent_worker.save_checkpoint(
-  p_worker_id uuid, p_task_id uuid, p_attempt integer, p_key text, p_call text, p_value jsonb
-) returns boolean
+-- Store results of steps and notes of processors, after what their tasks said before: one statement, one commit.
+-- A key comes at most once for a task. Locks: the tasks' rows, as append_events. Returns the ids of the tasks that are lost.
+create function agent_worker.record_steps(
+  p_worker_id uuid,
+  p_ids uuid[], p_attempts integer[], p_seqs integer[], p_types text[], p_data jsonb[],
+  p_step_ids uuid[], p_step_attempts integer[], p_step_keys text[], p_step_calls text[], p_step_values jsonb[]
+) returns setof uuid
 language plpgsql
 set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_custom_plan
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
+declare
+  held uuid[];
 begin
-  if not agent_worker.hold(p_worker_id, p_task_id, p_attempt) then
-    return false;
+  if cardinality(p_ids) > 0 then
+    return query select agent_worker.append_events(p_worker_id, p_ids, p_attempts, p_seqs, p_types, p_data);
   end if;
+  select array_agg(locked.id) into held
+  from (
+    select t.id
+    from (select distinct e.id, e.attempt from unnest(p_step_ids, p_step_attempts) as e (id, attempt) order by e.id) lease
+    join public.agent_task_requests t on t.id = lease.id
+    where case when t.id = lease.id
+      then t.status = 'processing' and t.attempt = lease.attempt and t.worker_id = p_worker_id end
+    for no key update of t
+  ) locked;
+
   insert into agent_worker.checkpoints (task_id, key, call, value)
-  values (p_task_id, p_key, p_call, p_value)
+  select e.id, e.key, e.call, e.value
+  from unnest(p_step_ids, p_step_keys, p_step_calls, p_step_values) as e (id, key, call, value)
+  where e.id = any (held)
   on conflict (task_id, key) do update set value = excluded.value;
-  return true;
+
+  return query select agent_worker.lost(p_step_ids, held);
 end
 $$;
 
--- Everything a task remembers. Index: checkpoints_pkey.
-create function agent_worker.load_checkpoints(p_task_id uuid)
+-- What a task remembers, in order of the keys, after one of them and so many at a time. Index: checkpoints_pkey.
+create function agent_worker.load_checkpoints(p_task_id uuid, p_after text, p_limit integer)
 returns table (key text, call text, value jsonb, is_done boolean)
 language sql stable
 set search_path = ''
 as $$
   select c.key, c.call, c.value, c.is_done
   from agent_worker.checkpoints c
-  where c.task_id = p_task_id
+  where c.task_id = p_task_id and c.key > p_after
+  order by c.key
+  limit p_limit
 $$;
 
 -- Insert a task that goes on from what another one has finished: the same task with another payload, some of its

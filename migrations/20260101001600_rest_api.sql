@@ -94,21 +94,29 @@ as $$
   ) r
 $$;
 
-create function public.agent_worker_save_checkpoint(
-  p_worker_id uuid, p_task_id uuid, p_attempt integer, p_key text, p_call text, p_value text
+create function public.agent_worker_record_steps(
+  p_worker_id uuid,
+  p_ids uuid[], p_attempts integer[], p_seqs integer[], p_types text[], p_data text[],
+  p_step_ids uuid[], p_step_attempts integer[], p_step_keys text[], p_step_calls text[], p_step_values text[]
 ) returns json
 language sql
 set search_path = ''
 as $$
-  select json_agg(r)
-  from agent_worker.save_checkpoint(p_worker_id, p_task_id, p_attempt, p_key, p_call, p_value::jsonb) r
+  select coalesce(json_agg(r), '[]')
+  from (
+    select id
+    from agent_worker.record_steps(
+      p_worker_id, p_ids, p_attempts, p_seqs, p_types, p_data::jsonb[],
+      p_step_ids, p_step_attempts, p_step_keys, p_step_calls, p_step_values::jsonb[]
+    ) as lost (id)
+  ) r
 $$;
 
-create function public.agent_worker_load_checkpoints(p_task_id uuid) returns json
+create function public.agent_worker_load_checkpoints(p_task_id uuid, p_after text, p_limit integer) returns json
 language sql stable
 set search_path = ''
 as $$
-  select coalesce(json_agg(r), '[]') from agent_worker.load_checkpoints(p_task_id) r
+  select coalesce(json_agg(r), '[]') from agent_worker.load_checkpoints(p_task_id, p_after, p_limit) r
 $$;
 
 create function public.agent_worker_spawn(

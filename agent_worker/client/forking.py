@@ -20,6 +20,7 @@ from agent_worker.pipelines.fork import Past, kept_keys
 from agent_worker.pipelines.library import FORK, NO_PINS, Pin, Pins
 from agent_worker.pipelines.names import RUN_START
 from agent_worker.pipelines.reading.wire import read_wire
+from agent_worker.pipelines.triggers import to_run
 from agent_worker.pipelines.validation import load
 
 KIND = "pipeline"
@@ -86,7 +87,7 @@ def _pins(checkpoints: Mapping[str, Checkpoint]) -> Pins:
 async def _definition(db: Database, payload: JsonObject, pins: Pins) -> Definition:
     content = payload.get("definition") if pins.agent is None else await _content(db, pins.agent)
     try:
-        return await asyncio.to_thread(load, read_wire(content))
+        return to_run(await asyncio.to_thread(load, read_wire(content)), payload.get("trigger"))
     except InvalidPayload as error:
         raise ForkRefused(f"the run's definition cannot be read any more: {error}") from error
 

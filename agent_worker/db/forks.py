@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 from agent_worker.db.admission import refusals, storable_json
 from agent_worker.db.connection import Database
 from agent_worker.db.queries import sql
+from agent_worker.db.queue import load_checkpoints
 from agent_worker.domain.client_errors import TaskNotFound
 from agent_worker.domain.json import JsonObject
-from agent_worker.domain.replay import Call, Checkpoint
+from agent_worker.domain.replay import Checkpoint
 
 
 class Forks:
@@ -21,8 +22,7 @@ class Forks:
 
     async def checkpoints(self, task_id: UUID) -> dict[str, Checkpoint]:
         """Return everything a task remembers, by key."""
-        rows = await self._db.fetch_all(sql("load_checkpoints"), {"task_id": task_id})
-        return {key: Checkpoint(key, Call(call), value, is_done) for key, call, value, is_done in rows}
+        return await load_checkpoints(self._db, task_id)
 
     async def shown_blocks(self, task_id: UUID) -> set[str]:
         """Return the ids of the blocks whose start the task's stream tells."""

@@ -10,10 +10,13 @@ from uuid import UUID
 from agent_worker.db.arrays import BigintArray, DoubleArray, IntArray, TextArray, UuidArray
 from agent_worker.db.transport import Transport
 from agent_worker.domain.events import Event
-from agent_worker.domain.json import JsonObject, JsonValue, dump_json
+from agent_worker.domain.json import JsonObject, dump_json
 from agent_worker.domain.lanes import Span
 from agent_worker.domain.replay import Call, Checkpoint, Question
 from agent_worker.domain.task import Lease, Resume, Task, TaskStatus
+
+PAGE = 1_000
+"""Checkpoints that are read at once: some tasks remember tens of thousands, and others wait for the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +131,9 @@ class Batch:
     @property
     def is_one_statement(self) -> bool:
         """Whether only one kind of batched outcome is in it, so that no transaction is needed around it."""
-        groups = (self.deltas, self.events, self.progress, self.finals, self.retries, self.releases)
-        singles = self.checkpoints or self.children or self.parks
+        told = self.events or self.checkpoints
+        groups = (self.deltas, told, self.progress, self.finals, self.retries, self.releases)
+        singles = self.children or self.parks
         return not singles and sum(bool(group) for group in groups) == 1
 
 
@@ -188,18 +192,8 @@ class Queue:
                 parts=IntArray(delta.part for delta in deltas),
                 events=TextArray(_wire(delta.events) for delta in deltas),
             )
-        if batch.events:
-            events = sorted(batch.events, key=lambda said: said.lease.task_id)
-            lost |= await self._fenced(
-                calls,
-                "append_events",
-                [said.lease for said in events],
-                seqs=IntArray(said.seq for said in events),
-                types=TextArray(said.event.type for said in events),
-                data=TextArray(dump_json(said.event.data) for said in events),
-            )
-        for lease, checkpoint in batch.checkpoints:
-            await self._single(calls, "save_checkpoint", lease, lost, **_checkpoint_params(checkpoint))
+        if batch.events or batch.checkpoints:
+            lost |= await self._tell(calls, batch)
         for child in batch.children:
             await self._single(
                 calls,
@@ -241,9 +235,44 @@ class Queue:
             await self._single(calls, "park", lease, lost, **_question_params(question))
         return lost
 
+    async def _tell(self, calls: Transport, batch: Batch) -> set[Lease]:
+        """Write events and checkpoints: what the end of a step consists of, in one statement."""
+        events = sorted(batch.events, key=lambda said: said.lease.task_id)
+        leases = [said.lease for said in events]
+        seqs = IntArray(said.seq for said in events)
+        types = TextArray(said.event.type for said in events)
+        data = TextArray(dump_json(said.event.data) for said in events)
+        if not batch.checkpoints:
+            return await self._fenced(calls, "append_events", leases, seqs=seqs, types=types, data=data)
+        # The last of a key counts; a statement may write a row only once.
+        newest = {(lease, checkpoint.key): checkpoint for lease, checkpoint in batch.checkpoints}
+        steps = sorted(newest.items(), key=lambda item: item[0][0].task_id)
+        step_leases = [lease for (lease, _), _ in steps]
+        return await self._fenced(
+            calls,
+            "record_steps",
+            leases,
+            also=step_leases,
+            seqs=seqs,
+            types=types,
+            data=data,
+            step_ids=UuidArray(lease.task_id for lease in step_leases),
+            step_attempts=IntArray(lease.attempt for lease in step_leases),
+            step_keys=TextArray(checkpoint.key for _, checkpoint in steps),
+            step_calls=TextArray(checkpoint.call.value for _, checkpoint in steps),
+            step_values=TextArray(checkpoint.text or dump_json(checkpoint.value) for _, checkpoint in steps),
+        )
+
     async def _fenced(
-        self, calls: Transport, name: LiteralString, leases: Sequence[Lease], **columns: object
+        self,
+        calls: Transport,
+        name: LiteralString,
+        leases: Sequence[Lease],
+        *,
+        also: Sequence[Lease] = (),
+        **columns: object,
     ) -> set[Lease]:
+        """Make a call that names what it lost; `also` are leases that stand in its own columns."""
         params: dict[str, object] = {
             "worker_id": self.worker_id,
             "ids": UuidArray(lease.task_id for lease in leases),
@@ -251,7 +280,7 @@ class Queue:
             **columns,
         }
         lost = {row[0] for row in await calls.call(name, params)}
-        return {lease for lease in leases if lease.task_id in lost} if lost else set()
+        return {lease for lease in (*leases, *also) if lease.task_id in lost} if lost else set()
 
     async def _single(
         self, calls: Transport, name: LiteralString, lease: Lease, lost: set[Lease], **columns: object
@@ -263,8 +292,7 @@ class Queue:
 
     async def load_checkpoints(self, task_id: UUID) -> dict[str, Checkpoint]:
         """Return everything the task remembers, by key."""
-        rows = await self._transport.call("load_checkpoints", {"task_id": task_id})
-        return {key: Checkpoint(key, Call(call), value, is_done) for key, call, value, is_done in rows}
+        return await load_checkpoints(self._transport, task_id)
 
     async def last_event_seq(self, task_id: UUID) -> int:
         """Return the number of the last event in the task's stream; 0 when it has said nothing yet."""
@@ -282,6 +310,18 @@ class Queue:
             "cancel_requests", {"worker_id": self.worker_id, "ids": UuidArray(task_ids)}
         )
         return list(ids)
+
+
+async def load_checkpoints(transport: Transport, task_id: UUID) -> dict[str, Checkpoint]:
+    """Return everything a task remembers, by key; a page at a time, so that no statement becomes long."""
+    known: dict[str, Checkpoint] = {}
+    after = ""
+    while True:
+        rows = await transport.call("load_checkpoints", {"task_id": task_id, "after": after, "limit": PAGE})
+        known |= {key: Checkpoint(key, Call(call), value, is_done) for key, call, value, is_done in rows}
+        if len(rows) < PAGE:
+            return known
+        after = rows[-1][0]
 
 
 def _wire(events: Sequence[Event]) -> str:
@@ -307,10 +347,6 @@ def _task(row: tuple[Any, ...]) -> Task:
 
 def _turn(task: Task) -> tuple[int, int]:
     return -task.priority, task.seq
-
-
-def _checkpoint_params(checkpoint: Checkpoint) -> dict[str, JsonValue]:
-    return {"key": checkpoint.key, "call": checkpoint.call.value, "value": dump_json(checkpoint.value)}
 
 
 def _question_params(question: Question) -> dict[str, object]:

@@ -15,12 +15,12 @@ from typing import TypeAlias
 JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 JsonObject: TypeAlias = Mapping[str, JsonValue]
 
-# \u0000 and lone surrogates as json.dumps(ensure_ascii=True) writes them; an even run of backslashes
-# before the u means that the text itself holds a backslash, so the run is matched and looked at.
-_UNSTORABLE = re.compile(r"(\\+)u(0000|d[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|d[89a-f][0-9a-f]{2})")
+# \u0000 as an encoder writes NUL: an even run of backslashes before the u means that the text itself holds a backslash.
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # json.dumps would make an encoder for each call.
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
-_REPLACEMENT = "\\ufffd"
+_encode_as_it_is = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def dump_json(value: JsonValue) -> str:
@@ -33,18 +33,10 @@ def dump_json(value: JsonValue) -> str:
         TypeError: Something in it has no JSON form.
     """
     text = _encode(value)
-    if "\\u0000" in text or "\\ud" in text:
-        return _UNSTORABLE.sub(_mend, text)
-    return text
-
-
-def _mend(match: re.Match[str]) -> str:
-    backslashes, code = match.groups()
-    is_escape = len(backslashes) % 2 == 1
-    is_surrogate_pair = len(code) > 4  # noqa: PLR2004 - one escape holds four digits, a pair ten
-    if not is_escape or is_surrogate_pair:
-        return match.group()
-    return backslashes[:-1] + _REPLACEMENT
+    if "\\u0000" not in text and "\\ud" not in text:
+        return text
+    # Unescaped, characters beyond the basic plane are one each, and what is left of surrogates has lost its other half.
+    return _NUL.sub(r"\1\\ufffd", _SURROGATE.sub("\ufffd", _encode_as_it_is(value)))
 
 
 def find_nul(value: JsonValue, path: str = "$") -> str | None:

@@ -31,12 +31,18 @@ class Call(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One remembered call of a task. `is_done` is false for a question whose answer has not come."""
+    """One remembered call of a task.
+
+    Attributes:
+        is_done: False for a question whose answer has not come.
+        text: The value as JSON, where it is known; for who stores it.
+    """
 
     key: str
     call: Call
     value: JsonValue
     is_done: bool = True
+    text: str | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +105,20 @@ def as_stored(key: str, value: JsonValue) -> JsonValue:
     Raises:
         Unstorable: The value has no JSON form.
     """
+    stored: JsonValue = json.loads(stored_text(key, value))
+    return stored
+
+
+def stored_text(key: str, value: JsonValue) -> str:
+    """Return what is put under `key` as JSON.
+
+    Raises:
+        Unstorable: The value has no JSON form.
+    """
     try:
-        stored: JsonValue = json.loads(dump_json(value))
+        return dump_json(value)
     except (ValueError, TypeError) as exc:
         raise Unstorable(f"the result of {key!r} ({exc})") from exc
-    return stored
 
 
 def child_id(parent_id: UUID, key: str) -> UUID:

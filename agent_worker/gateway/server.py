@@ -92,7 +92,7 @@ def create_app(
     app = FastAPI(
         title="agent-worker gateway",
         version=__version__,
-        description="Supabase's HTTP API, as far as supabase-js and supabase-py use it.",
+        description="Supabase's HTTP API, as far as supabase-js and supabase-py use it; and agents.",
         # Pages that load scripts from elsewhere; `GET /openapi.json` stays.
         docs_url=None,
         redoc_url=None,

@@ -16,7 +16,6 @@ from agent_worker.domain.images import ImageRequest, Picture
 from agent_worker.llm import upstream
 from agent_worker.llm.openai_access import OpenAIAccess
 from agent_worker.llm.openai_errors import translate
-from agent_worker.llm.references import fetch
 
 if TYPE_CHECKING:
     from openai.types import ImagesResponse
@@ -75,6 +74,8 @@ class OpenAIImages:
         self, access: OpenAIAccess, name: str, request: ImageRequest, size: str | None
     ) -> ImagesResponse:
         from openai import omit  # noqa: PLC0415
+
+        from agent_worker.llm.references import fetch  # noqa: PLC0415 - brings an HTTP client
 
         headers = {"Idempotency-Key": request.idempotency_key}
         images = access.client.images

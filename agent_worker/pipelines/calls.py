@@ -14,6 +14,7 @@ from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.declarations import Display
 from agent_worker.pipelines.execution import Step
 from agent_worker.pipelines.names import as_built_in
+from agent_worker.pipelines.pace import MOST_RETURNED, weigh
 from agent_worker.pipelines.toolbox.offer import Call, Offer, Outcome, Run
 from agent_worker.tools.registry import ToolError
 
@@ -135,15 +136,20 @@ class Caller:
         )
 
     async def _run(self, run: Run, call: Call, part: str) -> Outcome:
-        """Make a call here, once; what it said and returned is kept."""
+        """Make a call here. What it said and returned is kept, but for a step's only call: that is all that the step does."""
 
         async def make() -> JsonObject:
             outcome = await run(call, part)
+            if outcome.error is None and weigh(outcome.result, MOST_RETURNED) > MOST_RETURNED:
+                problem = f"It returned more than {MOST_RETURNED // 2**20} Mi characters."
+                outcome = Outcome(error=problem, is_retryable=False, used=outcome.used)
             await self.report(call, outcome)
             if outcome.error is not None and self._raises:
                 raise as_error(call.name, outcome)
             return outcome.as_json()
 
+        if self._raises:
+            return Outcome.read(await make())
         return Outcome.read(await self._step.note(f"tool-{part}", make))
 
     async def _ask(self, calls: Sequence[Call], part: str) -> dict[str, Outcome]:

@@ -13,6 +13,7 @@ from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps
 from agent_worker.pipelines.definition.values import Value, resolve
+from agent_worker.pipelines.pace import Pace, Turns, beside
 from agent_worker.pipelines.prompts.render import render
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.sandbox import SandboxEngine
@@ -36,6 +37,7 @@ class Surroundings:
         images: Makes pictures; None makes `generate-image` fail.
         sandboxes: Runs skills and code of models; None refuses threads that have skills.
         mcp: Servers of tools.
+        turns: Shared by all runs of an event loop.
     """
 
     tools: ToolRegistry = field(default_factory=ToolRegistry)
@@ -43,6 +45,7 @@ class Surroundings:
     images: ImageMaker | None = None
     sandboxes: SandboxEngine | None = None
     mcp: McpServers = field(default_factory=lambda: McpServers({}))
+    turns: Turns = field(default_factory=Turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Execution:
         around: What the embedding program provides.
         run_steps: Runs steps in order, changing the scope.
         run_worker: Runs another worker inside this run and returns its output.
+        pace: The whole attempt's.
         prefix: Begins the names of this worker's checkpoints.
         depth: 0 for the outermost worker.
         tool_names: The worker's name of a tool → the caller's, where they differ.
@@ -71,6 +75,7 @@ class Execution:
     around: Surroundings
     run_steps: Callable[[Execution, Steps, Scope], Awaitable[None]]
     run_worker: Callable[[Execution, JsonObject], Awaitable[JsonValue]]
+    pace: Pace
     prefix: str = ""
     depth: int = 0
     tool_names: Mapping[str, str] = field(default_factory=dict)
@@ -79,11 +84,11 @@ class Execution:
         """Return the tool that the worker runs itself; None when the client has to."""
         return self.around.tools.get(self.tool_names.get(name, name))
 
-    def prompt(self, name: str, mapped: Mapping[str, str], scope: Scope) -> str:
+    async def prompt(self, name: str, mapped: Mapping[str, str], scope: Scope) -> str:
         """Render a prompt with what its block maps; absent variables show as nothing."""
-        definition = self.definition
+        prompts, dialect = self.definition.prompts, self.definition.dialect
         values = {label: scope.values.get(source) for label, source in mapped.items()}
-        return render(name, values, prompts=definition.prompts, dialect=definition.dialect)
+        return await beside(lambda: render(name, values, prompts=prompts, dialect=dialect), values)
 
 
 class Step:
@@ -119,10 +124,13 @@ class Step:
         async def run() -> JsonObject:
             nonlocal is_live
             is_live = True
-            return await fn()
+            noted = await fn()
+            self.execution.pace.keep(noted)
+            return noted
 
         noted = await self.execution.ctx.step(f"{part}:{self.place}", run)
         if not is_live:
+            self.execution.pace.keep(noted)
             self.execution.budget.restore(Used.read(noted.get("used")))
         return noted
 

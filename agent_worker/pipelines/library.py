@@ -7,7 +7,6 @@ the run waits changes nothing about it. A worker that is not there at the start 
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.names import RUN_START
-from agent_worker.pipelines.reading.wire import read_wire
-from agent_worker.pipelines.validation import load
+from agent_worker.pipelines.readings import Readings
 
 MOST_WORKERS = 20
 """Other definitions that one run may use, all levels together."""
@@ -99,7 +97,7 @@ class Loaded:
 
 
 class Library:
-    """Reads stored definitions, each version once as long as it is among the last used.
+    """Reads definitions, each once as long as it is among the last used.
 
     Args:
         most: How many are kept.
@@ -108,8 +106,7 @@ class Library:
     def __init__(self, most: int = 32) -> None:
         self._most = most
         self._kept: OrderedDict[Pin, Definition] = OrderedDict()
-        # Reading is work for one core: who starts many runs at once waits for one reading instead of doing many.
-        self._turn = asyncio.Lock()
+        self._readings = Readings(most)
 
     async def load(
         self,
@@ -182,16 +179,20 @@ class Library:
             InvalidPayload: It is not valid, for it was stored by other means; names `path`.
         """
         pin = Pin(stored.id, stored.version)
-        if (kept := self._recall(pin)) is not None:
-            return kept
-        async with self._turn:
-            if (kept := self._recall(pin)) is not None:
-                return kept
-            read = await asyncio.to_thread(load, read_wire(stored.content), path=path)
-            self._kept[pin] = read
+        kept = self._recall(pin)
+        if kept is None:
+            kept = self._kept[pin] = await self._readings.read(stored.content, path=path)
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)
-            return read
+        return kept
+
+    async def read_inline(self, content: JsonValue, path: str) -> Definition:
+        """Return what a definition says that came with a request.
+
+        Raises:
+            InvalidPayload: It is not valid; names `path`.
+        """
+        return await self._readings.read(content, path=path)
 
     def _recall(self, pin: Pin) -> Definition | None:
         kept = self._kept.get(pin)

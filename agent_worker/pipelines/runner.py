@@ -44,7 +44,8 @@ from agent_worker.pipelines.execution import Execution, Step, Surroundings
 from agent_worker.pipelines.interruptions import PAUSES
 from agent_worker.pipelines.kept import Kept
 from agent_worker.pipelines.library import NO_PINS, Pins
-from agent_worker.pipelines.names import MAIN_THREAD, RUN_START, block_step
+from agent_worker.pipelines.names import LONGEST_PLACE, MAIN_THREAD, RUN_START, block_step, shortened
+from agent_worker.pipelines.pace import Pace, beside, weigh
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
 from agent_worker.pipelines.stream import Stream
@@ -106,8 +107,10 @@ async def run_pipeline(
         around,
         run_steps=run_steps,
         run_worker=_run_worker,
+        pace=Pace(around.turns),
     )
-    inputs = complete_inputs(definition.inputs, given, definition.types, path="$.input")
+    inputs, size = await beside(lambda: _complete(definition, given), given)
+    execution.pace.count(size)
     try:
         await _start(execution, inputs, pins)
         async with AsyncExitStack() as limits:
@@ -133,11 +136,18 @@ async def run_steps(execution: Execution, steps: Steps, scope: Scope) -> None:
     Raises:
         ProcessorError: A step failed, and its `onError` says that this is that.
     """
-    positions = {block.name: index for index, block in enumerate(steps)}
     index = 0
     while index < len(steps):
         goto = await _run_one(execution, steps[index], scope)
-        index = index + 1 if goto is None else positions[goto]
+        if goto is None:
+            index += 1
+        else:
+            index = next(index for index, block in enumerate(steps) if block.name == goto)
+
+
+def _complete(definition: Definition, given: JsonObject) -> tuple[JsonObject, int]:
+    inputs = complete_inputs(definition.inputs, given, definition.types, path="$.input")
+    return inputs, weigh(inputs)
 
 
 async def _run_worker(execution: Execution, inputs: JsonObject) -> JsonValue:
@@ -216,9 +226,10 @@ def _is_final(error: ProcessorError, task: Task) -> bool:
 
 async def _run_one(execution: Execution, block: AnyBlock, scope: Scope) -> str | None:
     """Run or recall a block, apply its effect, and return the step to go to."""
+    await execution.pace.turn()
     if block.condition is not None and not block.condition.holds(scope.values):
         return None
-    place = execution.prefix + scope.place(block)
+    place = shortened(execution.prefix + scope.place(block), LONGEST_PLACE)
     step = Step(execution, block, scope, place)
     if is_computed(block) and step.voice.is_hidden:
         effect = await _bracketed(step)
@@ -234,10 +245,14 @@ async def _remembered(step: Step) -> Effect:
     async def run() -> JsonObject:
         nonlocal is_live
         is_live = True
-        return (await _bracketed(step)).as_json()
+        stored = (await _bracketed(step)).as_json()
+        step.execution.pace.keep(stored)
+        return stored
 
-    effect = Effect.read(await step.execution.ctx.step(block_step(step.place), run))
+    stored = await step.execution.ctx.step(block_step(step.place), run)
+    effect = Effect.read(stored)
     if not is_live:
+        step.execution.pace.keep(stored)
         step.execution.budget.restore(effect.used)
     return effect
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.definition.blocks import Block
-from agent_worker.pipelines.usage import Used
+from agent_worker.pipelines.names import LONGEST_PART, shortened
+from agent_worker.pipelines.pace import MOST_HEARD, weigh
+from agent_worker.pipelines.usage import LimitExceeded, Used
 
 
 @dataclass(slots=True)
@@ -91,38 +93,52 @@ class Scope:
         values: By name: inputs, variables, resources and loop items.
         threads: By name.
         rounds: Positions in the enclosing loops, from the outermost.
+        sizes: Characters of the threads, by name.
     """
 
     values: dict[str, JsonValue]
     threads: dict[str, Thread] = field(default_factory=dict)
     rounds: tuple[int, ...] = ()
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def place(self, block: Block) -> str:
         """Name one execution of a block: its path, and the rounds it runs in. No other execution has that name."""
         path = ".".join(
-            str(part).replace("%", "%25").replace(".", "%2E").replace("/", "%2F") for part in block.path
+            shortened(str(part).replace("%", "%25").replace(".", "%2E").replace("/", "%2F"), LONGEST_PART)
+            for part in block.path
         )
         return f"{path}@{'.'.join(map(str, self.rounds))}" if self.rounds else path
 
     def fork(self, *rounds: int) -> Scope:
         """Return a copy to go on with, one loop deeper for each round given."""
         threads = {name: thread.copy() for name, thread in self.threads.items()}
-        return Scope(dict(self.values), threads, (*self.rounds, *rounds))
+        return Scope(dict(self.values), threads, (*self.rounds, *rounds), dict(self.sizes))
 
     def apply(self, effect: Effect) -> None:
-        """Let a block's effect happen."""
+        """Let a block's effect happen.
+
+        Raises:
+            LimitExceeded: The conversations are longer than any model reads.
+        """
         self.values.update(effect.values)
         for name, thread in effect.started.items():
             self.threads[name] = thread.copy()
+            self.sizes[name] = weigh(thread.setup) + weigh(thread.messages)
         for name, turns in effect.messages.items():
             self.threads[name].messages.extend(turns)
+            self.sizes[name] += weigh(turns)
+        if (effect.started or effect.messages) and sum(self.sizes.values()) > MOST_HEARD:
+            raise LimitExceeded(
+                f"The run's conversations have more than {MOST_HEARD // 2**20} Mi characters."
+            )
 
     def since(self, before: Scope) -> Effect:
         """Return the effect that leads from `before`, of which this is a fork, to here."""
         values = {
             name: value
             for name, value in self.values.items()
-            if name not in before.values or before.values[name] != value
+            if name not in before.values
+            or (before.values[name] is not value and before.values[name] != value)
         }
         started, messages = {}, {}
         for name, thread in self.threads.items():

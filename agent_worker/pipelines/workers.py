@@ -12,6 +12,7 @@ from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.execution import MAX_DEPTH, Execution, Step, unsupported
 from agent_worker.pipelines.interruptions import PAUSES
 from agent_worker.pipelines.kept import Kept
+from agent_worker.pipelines.pace import beside
 from agent_worker.pipelines.stream import Stream
 from agent_worker.pipelines.types.inputs import complete_inputs
 from agent_worker.pipelines.usage import Used
@@ -60,7 +61,10 @@ class InnerWorker:
             ProcessorError: The worker failed.
         """
         execution = self._step.execution
-        inputs = complete_inputs(self._definition.inputs, given, self._definition.types, path=path)
+        declared = self._definition
+        inputs = await beside(
+            lambda: complete_inputs(declared.inputs, given, declared.types, path=path), given
+        )
         inner = replace(
             execution,
             definition=self._definition,

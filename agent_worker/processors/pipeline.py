@@ -20,6 +20,7 @@ Response: `{"output", "usage": {"llm_calls", "input_tokens", "output_tokens", "t
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -37,8 +38,8 @@ from agent_worker.tools.mcp_config import McpServerConfig
 from agent_worker.tools.registry import Tool, ToolRegistry
 
 if TYPE_CHECKING:
-    from agent_worker.pipelines.definition.document import Definition
     from agent_worker.pipelines.library import Library
+    from agent_worker.pipelines.pace import Turns
 
 
 class PipelineSettings(BaseSettings):
@@ -103,6 +104,8 @@ class Pipeline:
         self.timeout_s = settings.timeout_s
         self.tools = ToolRegistry(tuple(_tools(settings)))
         self.mcp = McpServers(settings.mcp_servers, timeout_s=settings.mcp_timeout_s)
+        self._opening = asyncio.Lock()
+        self._is_open = False
 
     async def process(self, task: Task, ctx: TaskContext) -> JsonObject:
         """Read the definition and run it, or go on with it.
@@ -112,6 +115,10 @@ class Pipeline:
             ProcessorError: A step failed, or a limit is reached.
         """
         # The first pipeline imports the room; it takes 10 MiB, and most workers never need it.
+        async with self._opening:
+            if not self._is_open:
+                await asyncio.to_thread(importlib.import_module, "agent_worker.pipelines.runner")
+                self._is_open = True
         from agent_worker.pipelines.execution import Surroundings  # noqa: PLC0415
         from agent_worker.pipelines.runner import run_pipeline  # noqa: PLC0415
         from agent_worker.pipelines.triggers import to_run  # noqa: PLC0415
@@ -121,17 +128,22 @@ class Pipeline:
         if given is not None and not isinstance(given, Mapping):
             raise InvalidPayload("must be an object", path="$.input")
         named = _named(payload)
-        # Reading takes long, where there is something to read.
-        inline = {} if payload.get("workers") is None else await asyncio.to_thread(_workers, payload)
-        what = await asyncio.to_thread(_definition, payload) if named is None else named
-        loaded = await self._library.load(ctx, what, inline)
+        library = self._library
+        inline = {
+            slug: await library.read_inline(body, f"$.workers.{slug}")
+            for slug, body in _workers(payload).items()
+        }
+        what = await library.read_inline(payload["definition"], "$.definition") if named is None else named
+        loaded = await library.load(ctx, what, inline)
         definition = to_run(loaded.definition, payload.get("trigger"))
         result = await run_pipeline(
             definition,
             given or {},
             task=task,
             ctx=ctx,
-            around=Surroundings(self.tools, loaded.workers, images=ctx.images, mcp=self.mcp),
+            around=Surroundings(
+                self.tools, loaded.workers, images=ctx.images, mcp=self.mcp, turns=self._turns
+            ),
             price=price if has_prices() else None,
             pins=loaded.pins,
         )
@@ -143,6 +155,12 @@ class Pipeline:
     async def close(self) -> None:
         """Leave the MCP servers."""
         await self.mcp.close()
+
+    @cached_property
+    def _turns(self) -> Turns:
+        from agent_worker.pipelines.pace import Turns  # noqa: PLC0415
+
+        return Turns()
 
     @cached_property
     def _library(self) -> Library:
@@ -179,19 +197,12 @@ def _named(payload: JsonObject) -> tuple[str, int | None] | None:
     return agent, version
 
 
-def _definition(payload: JsonObject) -> Definition:
-    from agent_worker.pipelines.reading.wire import read_wire  # noqa: PLC0415
-    from agent_worker.pipelines.validation import load  # noqa: PLC0415
-
-    return load(read_wire(payload["definition"]), path="$.definition")
-
-
-def _workers(payload: JsonObject) -> dict[str, Definition]:
+def _workers(payload: JsonObject) -> JsonObject:
     from agent_worker.pipelines.library import MOST_WORKERS  # noqa: PLC0415
-    from agent_worker.pipelines.reading.wire import read_wire  # noqa: PLC0415
-    from agent_worker.pipelines.validation import load  # noqa: PLC0415
 
-    workers = payload["workers"]
+    workers = payload.get("workers")
+    if workers is None:
+        return {}
     if not isinstance(workers, Mapping) or len(workers) > MOST_WORKERS:
         raise InvalidPayload(f"must be an object of at most {MOST_WORKERS} definitions", path="$.workers")
-    return {slug: load(read_wire(body), path=f"$.workers.{slug}") for slug, body in workers.items()}
+    return workers

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import contextvars
 import dataclasses
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from uuid import UUID
@@ -19,12 +21,14 @@ from agent_worker.domain.events import Event
 from agent_worker.domain.images import ImageMaker
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
 from agent_worker.domain.processor import Value
-from agent_worker.domain.replay import Call, Checkpoint, Parked, Question, as_stored, child_id, recall
+from agent_worker.domain.replay import Call, Checkpoint, Parked, Question, child_id, recall, stored_text
 from agent_worker.domain.task import Lease, Resume, Task
 from agent_worker.worker.attempt import AttemptFacts
 from agent_worker.worker.recorder import Recorder
 
 _step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agent_worker_step", default=None)
+
+_LARGE = 256 * 1024
 
 APPROVAL_FORM: JsonObject = {
     "type": "object",
@@ -109,10 +113,9 @@ class LiveContext(AttemptFacts):
     async def emit(self, event: Event) -> None:
         """Add an event to the task's stream."""
         await self._recorder.room()
+        # A value without a JSON form fails here, where the processor's own line is on the stack.
+        await _breathe(dump_json(event.data))
         self._check_open()
-        _ = dump_json(
-            event.data
-        )  # a value without a JSON form fails here, where the processor's own line is on the stack
         self._end_text()
         self._say(event)
 
@@ -343,11 +346,19 @@ class LiveContext(AttemptFacts):
     async def _remember(self, checkpoint: Checkpoint) -> JsonValue:
         """Store a checkpoint and return its value as every later attempt will read it."""
         self._check_open()
-        value = as_stored(checkpoint.key, checkpoint.value)
-        await self._recorder.checkpoint(self._lease, checkpoint)
+        text = stored_text(checkpoint.key, checkpoint.value)
+        await _breathe(text)
+        await self._recorder.checkpoint(self._lease, dataclasses.replace(checkpoint, text=text))
+        value: JsonValue = json.loads(text)
         self._known[checkpoint.key] = dataclasses.replace(checkpoint, value=value)
         return value
 
     def _check_open(self) -> None:
         if not self._is_open:
             raise LeaseLost("the attempt has ended; nothing it does counts any more")
+
+
+async def _breathe(text: str) -> None:
+    """Let others have their turn between two works on a large text; each takes some 10 ms per MiB."""
+    if len(text) > _LARGE:
+        await asyncio.sleep(0)

@@ -11,6 +11,8 @@ from agent_worker import __version__
 from benchmarks.contestants.contestant import Command, Connection, Load, count_by, fill_by
 
 _PROCESSORS = Path(__file__).parents[1] / "processors.py"
+_BUILT_IN = ("pipeline",)
+"""Kinds that need no processor of this benchmark."""
 
 FILL: LiteralString = """
     INSERT INTO agent_task_requests (kind, request_payload)
@@ -86,15 +88,7 @@ class Ours:
         if load.lease_s is not None:
             env["AGENT_WORKER_LEASE_S"] = str(load.lease_s)
             env["AGENT_WORKER_HEARTBEAT_S"] = str(load.lease_s / 3)
-        processor = f"{_PROCESSORS}:{'Speaking' if load.handler == 'speak' else 'Measured'}"
-        argv = [
-            sys.executable,
-            "-m",
-            "agent_worker.cli",
-            "run",
-            "--kinds",
-            load.handler,
-            "--processor",
-            processor,
-        ]
+        argv = [sys.executable, "-m", "agent_worker.cli", "run", "--kinds", load.handler]
+        if load.handler not in _BUILT_IN:
+            argv += ["--processor", f"{_PROCESSORS}:{'Speaking' if load.handler == 'speak' else 'Measured'}"]
         return Command(argv, env)

@@ -9,6 +9,7 @@ from benchmarks.scenarios.held import HeldScenario
 from benchmarks.scenarios.history import HistoryScenario
 from benchmarks.scenarios.idle import IdleScenario
 from benchmarks.scenarios.latency import LatencyScenario
+from benchmarks.scenarios.pipelines import PipelinesScenario
 from benchmarks.scenarios.realtime import RealtimeScenario
 from benchmarks.scenarios.rescue import RescueScenario
 from benchmarks.scenarios.scenario import Scenario
@@ -27,5 +28,6 @@ SCENARIOS: dict[str, Scenario] = {
         RescueScenario(),
         RealtimeScenario(),
         SocketsScenario(),
+        PipelinesScenario(),
     )
 }

@@ -273,18 +273,23 @@ class Machine(RuleBasedStateMachine):
         )
 
     def _save(self, lease: Lease, key: str) -> None:
-        ((is_saved,),) = self._run(
-            "save_checkpoint",
+        lost = self._run(
+            "record_steps",
             worker_id=lease.worker_id,
-            task_id=lease.task_id,
-            attempt=lease.attempt,
-            key=key,
-            call="step",
-            value="1",
+            ids=[],
+            attempts=[],
+            seqs=[],
+            types=[],
+            data=[],
+            step_ids=[lease.task_id],
+            step_attempts=[lease.attempt],
+            step_keys=[key],
+            step_calls=["step"],
+            step_values=["1"],
         )
         model = self.model.get(lease.task_id)
         is_held = model is not None and model.is_held_by(lease)
-        assert is_saved == is_held
+        assert (not lost) == is_held
         if model is not None and is_held:
             model.done[key] = True
 

@@ -244,6 +244,10 @@ LEASES = "%(worker_id)s, %(ids)s, array_fill(1, array[300])"
 WRITES = {
     "append_events": f"SELECT agent_worker.append_events({LEASES}, array_fill(1, array[300]), "
     "array_fill('x'::text, array[300]), array_fill('{}'::jsonb, array[300]))",
+    "record_steps": f"SELECT agent_worker.record_steps({LEASES}, array_fill(1, array[300]), "
+    "array_fill('x'::text, array[300]), array_fill('{}'::jsonb, array[300]), "
+    "%(ids)s, array_fill(1, array[300]), array_fill('k'::text, array[300]), array_fill('step'::text, array[300]), "
+    "array_fill('{}'::jsonb, array[300]))",
     "report_progress": f"SELECT agent_worker.report_progress({LEASES}, array_fill('{{}}'::jsonb, array[300]))",
     "finish": f"SELECT agent_worker.finish({LEASES}, array_fill('completed'::text, array[300]), "
     "array_fill('{}'::jsonb, array[300]))",

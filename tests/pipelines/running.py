@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from agent_worker.domain.events import Event
 from agent_worker.domain.json import JsonObject, JsonValue
@@ -180,3 +183,21 @@ def _open_or_close(opened: dict[tuple[str, str], bool], event: JsonObject) -> No
             opened[place] = False
         elif kind == begin.replace("-start", "-delta"):
             assert opened.get(place), f"{place} speaks without having begun"
+
+
+def without_ids(events: Sequence[Event], execution_id: UUID) -> list[tuple[str, Any]]:
+    """Return events as they are the same in every run: ids by order of appearance, and text not cut by the clock."""
+    numbers: dict[str, str] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return numbers.setdefault(found[0], f"id-{len(numbers)}")
+
+    told: list[tuple[str, Any]] = []
+    for event in events:
+        text = json.dumps(dict(event.data)).replace(str(execution_id), "RUN")
+        data = json.loads(re.sub(r"(?<=:)[0-9a-f]{12}(?=\")", number, text))
+        if event.type == "text-delta" and told[-1][0] == "text-delta" and told[-1][1]["id"] == data["id"]:
+            told[-1][1]["delta"] += data["delta"]
+        else:
+            told.append((event.type, data))
+    return told

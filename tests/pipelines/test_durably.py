@@ -81,6 +81,20 @@ async def test_a_client_runs_a_tool_that_the_worker_has_not(start_worker: StartW
     )
 
 
+async def test_a_call_of_the_client_is_told_once_though_its_step_comes_back(
+    start_worker: StartWorker, rows: Rows
+) -> None:
+    """Told again, a browser's client would show a second call, which never ends."""
+    steps = "Look:\n  block: tool-call\n  tool: look-up\n  input: {what: TOPIC}\n"
+    async with start_worker(pipeline()):
+        task_id = await rows.insert("pipeline", payload(worker(sections=TOOL, steps=steps)))
+        await rows.reaches(task_id, "waiting")
+        await rows.answer(task_id, {"toolResults": [{"toolCallId": "steps.Look:1", "error": "No network."}]})
+        await rows.reaches(task_id, "failed")
+    told = [kind for kind in await rows.types(task_id) if kind.startswith("tool-")]
+    assert told == ["tool-input-start", "tool-input-end", "tool-input-available", "tool-output-error"]
+
+
 async def test_a_person_decides_and_the_blocks_before_are_not_run_again(
     start_worker: StartWorker, rows: Rows
 ) -> None:

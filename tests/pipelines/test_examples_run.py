@@ -50,3 +50,43 @@ async def test_the_search_is_asked_of_the_client() -> None:
         await run(example("research"), {"TOPIC": "tides"}, ctx=FakeContext())
     (call,) = parked.value.question.fields["context"]["toolCalls"]  # type: ignore[index,call-overload]
     assert call["args"] == {"query": "tides", "limit": 5}
+
+
+async def test_a_report_is_searched_read_noted_agreed_on_written_and_filed() -> None:
+    source, given = example("research-report"), {"TOPIC": "tides"}
+    ctx = FakeContext()
+    with pytest.raises(Parked) as parked:
+        await run(source, given, ctx=ctx)
+    (call,) = parked.value.question.fields["context"]["toolCalls"]  # type: ignore[index,call-overload]
+    assert call["args"] == {"query": "tides", "limit": 5}
+    hits = [{"title": str(n), "address": "", "text": f"page {n}"} for n in range(2)]
+    results = [{"toolCallId": call["toolCallId"], "result": hits}]
+    ctx = ctx.again(client={parked.value.question.key: results})
+    with pytest.raises(Parked) as parked:
+        await run(source, given, ctx=ctx)
+    assert "page 1" in str(parked.value.question.fields["description"]), "the notes are of the pages"
+    ctx = ctx.again(human={parked.value.question.key: {"approved": True}})
+    with pytest.raises(Parked) as parked:
+        await run(source, given, ctx=ctx)
+    (call,) = parked.value.question.fields["context"]["toolCalls"]  # type: ignore[index,call-overload]
+    assert (call["toolName"], call["args"]["title"]) == ("file-report", "tides")
+    results = [{"toolCallId": call["toolCallId"], "result": "filed"}]
+    ctx = ctx.again(client={parked.value.question.key: results})
+    result, _ = await run(source, given, ctx=ctx)
+    assert "page 1" in str(result.output)
+    assert result.used.calls == 4
+
+
+async def test_a_report_whose_notes_nobody_approves_is_not_written() -> None:
+    source, given = example("research-report"), {"TOPIC": "tides"}
+    ctx = FakeContext()
+    with pytest.raises(Parked) as parked:
+        await run(source, given, ctx=ctx)
+    (call,) = parked.value.question.fields["context"]["toolCalls"]  # type: ignore[index,call-overload]
+    found_nothing = [{"toolCallId": call["toolCallId"], "result": []}]
+    ctx = ctx.again(client={parked.value.question.key: found_nothing})
+    with pytest.raises(Parked) as parked:
+        await run(source, given, ctx=ctx)
+    ctx = ctx.again(human={parked.value.question.key: {"approved": False}})
+    result, _ = await run(source, given, ctx=ctx)
+    assert result.output is None

@@ -260,12 +260,14 @@ def test_checkpoints_belong_to_the_step_with_the_longest_name_that_fits() -> Non
     of_first = done(
         "block:steps.A", "model-0:steps.A", "item:steps.A@3", "block:steps.A:0.1/steps.X", "start-0:steps.A"
     )
-    others = done("run:start", "run:ran_s", "block:steps.A/b", "block:steps.A/b/steps.X", "block:steps.A@0")
+    others = done(
+        "run:start", "run:ran_s", "block:steps.A%2Fb", "block:steps.A%2Fb/steps.X", "block:steps.A@0"
+    )
     rest = done("block:steps.A%2Eb", "block:steps.Z: Y")
     everything = {**of_first, **others, **rest}
     assert kept("A", everything) == []
     assert kept("A/b", everything) == list(of_first)
-    assert kept("A@0", everything) == [*of_first, "block:steps.A/b", "block:steps.A/b/steps.X"]
+    assert kept("A@0", everything) == [*of_first, "block:steps.A%2Fb", "block:steps.A%2Fb/steps.X"]
     assert kept("Z: Y", everything) == [*of_first, *list(others)[2:], "block:steps.A%2Eb"]
 
 

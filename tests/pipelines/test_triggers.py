@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from agent_worker.client.forking import fork
+from agent_worker.db.connection import Database
 from agent_worker.domain.errors import InvalidPayload
 from agent_worker.domain.events import Event, visible_events
 from agent_worker.llm.models import Models
@@ -97,6 +99,21 @@ async def test_a_trigger_is_answered_by_the_agents_model_with_its_tools(
     check_leg(shown)
     (block,) = (event.data for event in shown if event.type == "block-start")
     assert (block["blockId"], block["thread"]) == ("handlers.user-message.Respond", "main")
+
+
+async def test_a_run_of_a_trigger_can_be_gone_on_from_at_a_step_of_its_handler(
+    start_worker: StartWorker, rows: Rows, db: Database
+) -> None:
+    echoing = {**BODY, "protocol": PROTOCOL.replace("openai/first", "echo/echo")}
+    given = {"COMPANY": "Harbour", "USER_MESSAGE": "When?"}
+    async with start_worker(pipeline()):
+        first = await rows.insert(
+            "pipeline", {"definition": echoing, "trigger": "user-message", "input": given}
+        )
+        await rows.reaches(first, "completed")
+        second = await fork(db, first, "Respond")
+        task = await rows.reaches(second, "completed")
+    assert task["response_payload"]["output"] == "When?"
 
 
 async def test_a_thread_of_a_handler_has_the_agents_model_unless_it_names_one() -> None:

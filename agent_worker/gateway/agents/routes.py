@@ -54,6 +54,7 @@ class _Commands:
     async def obey(
         self, request: Request, caller: Caller, agent_id: str, key: str | None, audience: Audience
     ) -> Response:
+        self._streams.require_room(caller)
         match await read(request, COMMAND):
             case Start() as command:
                 return await self._start(caller, agent_id, command, checked_key(key), audience)
@@ -64,7 +65,9 @@ class _Commands:
         self, caller: Caller, agent_id: str, command: Start, key: str | None, audience: Audience
     ) -> Response:
         agent = await self._catalogue.find(agent_id)
-        run_id = await self._running.start(caller, agent, command.input or {}, key=key)
+        run_id = await self._running.start(
+            caller, agent, command.input or {}, trigger=command.trigger_name, key=key
+        )
         reader = Reader(run_id, audience, extent="leg")
         headers = {"Content-Location": f"{PREFIX}/{agent.slug}/executions/{run_id}"}
         return self._streams.answer(caller, reader, is_owned=key is None, headers=headers)
@@ -122,6 +125,7 @@ def _executions(made: APIRouter, running: Running, streams: Streams) -> None:
         reader = Reader(execution.id, audience, cursor=_cursor(last_event_id or cursor))
         if _wants_json(request):
             return JSONResponse(await _poll(caller, streams, reader, execution))
+        streams.require_room(caller)
         return streams.answer(caller, reader, is_owned=False)
 
     @made.post(

@@ -11,12 +11,13 @@ from agent_worker.db.runs import Run, Runs
 from agent_worker.domain.caller import Caller
 from agent_worker.domain.definitions import StoredDefinition
 from agent_worker.domain.errors import GatewayError
-from agent_worker.domain.events import error
+from agent_worker.domain.events import error, usage
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.task import TaskStatus
 from agent_worker.gateway.agents.bodies import ToolResult
 from agent_worker.gateway.agents.catalogue import Catalogue
 from agent_worker.gateway.agents.refusals import invalid, not_found, refusals
+from agent_worker.pipelines.usage import Used
 
 LONGEST_KEY = 255
 """Characters of an `Idempotency-Key`."""
@@ -50,7 +51,9 @@ class Execution:
         }
         response = self.run.response
         if self.run.status is TaskStatus.COMPLETED:
-            shown |= {name: response[name] for name in ("output", "usage") if name in response}
+            if "output" in response:
+                shown["output"] = response["output"]
+            shown["usage"] = _usage(response)
         elif self.run.status.is_final:
             shown["error"] = _failure(self.run)
         return shown
@@ -71,7 +74,13 @@ class Running:
         self._catalogue = catalogue
 
     async def start(
-        self, caller: Caller, agent: StoredDefinition, given: JsonObject, *, key: str | None
+        self,
+        caller: Caller,
+        agent: StoredDefinition,
+        given: JsonObject,
+        *,
+        trigger: str | None = None,
+        key: str | None,
     ) -> UUID:
         """Run an agent, and return the run's id.
 
@@ -79,10 +88,9 @@ class Running:
         as long as the run's row is kept: the id of the row is made of the three.
 
         Raises:
-            GatewayError: 400, the input does not fit; 409, the key was used with another input.
+            GatewayError: 400, the input or the trigger does not fit; 409, the key was used with another input.
         """
-        await self._catalogue.check_input(agent, given)
-        payload: JsonObject = {"agent": agent.slug, "version": agent.version, "input": given}
+        payload = await self._catalogue.request(agent, trigger, given)
         run_id = uuid4() if key is None else _keyed_id(caller, agent, key)
         with refusals():
             if await self._runs.start(caller, run_id, payload):
@@ -104,7 +112,7 @@ class Running:
         if run is None or run.agent is None:
             raise not_found("execution")
         agent = await self._catalogue.find(reference, run.version, is_slug=is_slug)
-        if run.agent not in {agent.slug, str(agent.id)}:
+        if run.agent.lower() not in {agent.slug, str(agent.id)}:
             raise not_found("execution")
         return Execution(execution_id, agent, run)
 
@@ -159,6 +167,13 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise not_found("execution") from None
+
+
+def _usage(response: JsonObject) -> JsonObject:
+    """Return what a run used, in the fields of the event `usage`."""
+    used = Used.read(response.get("usage"))
+    told = usage(input_tokens=used.input_tokens, output_tokens=used.output_tokens, cost_usd=used.cost)
+    return told.data
 
 
 def _failure(run: Run) -> JsonObject:

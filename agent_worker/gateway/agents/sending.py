@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,7 +23,7 @@ class EventStream(Response):
         headers: Of the answer.
         stopping: Set when the gateway stops; the answer then ends where it is.
         hung_up: Called when the reader has gone, or takes nothing any more.
-        open_streams: Holds the stream while it is open.
+        counted: Entered while the stream is open.
         heartbeat_s: Longest silence.
         stall_s: Longest wait for the reader to take what it was sent.
     """
@@ -34,7 +35,7 @@ class EventStream(Response):
         headers: Mapping[str, str],
         stopping: asyncio.Event,
         hung_up: Callable[[], Awaitable[None]],
-        open_streams: set[EventStream],
+        counted: Callable[[], AbstractContextManager[None]],
         heartbeat_s: float,
         stall_s: float,
     ) -> None:
@@ -44,30 +45,33 @@ class EventStream(Response):
         self._pages = pages
         self._stopping = stopping
         self._hung_up = hung_up
-        self._open_streams = open_streams
+        self._counted = counted
         self._heartbeat_s = heartbeat_s
         self._stall_s = stall_s
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        leaving = asyncio.create_task(_left(receive))
-        stopping = asyncio.create_task(self._stopping.wait())
-        self._open_streams.add(self)
-        try:
-            await send(
-                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-            )
-            has_reader = await self._speak(send, leaving, stopping)
-        finally:
-            self._open_streams.discard(self)
-            leaving.cancel()
-            stopping.cancel()
-            await asyncio.wait({leaving, stopping})
-            await self._pages.aclose()
+        with self._counted():
+            has_reader = await self._speak_to(receive, send)
         if not has_reader:
             await self._hung_up()
             return
         await send({"type": "http.response.body", "body": b""})
+
+    async def _speak_to(self, receive: Receive, send: Send) -> bool:
+        """Answer; return whether somebody still listens at the end."""
+        leaving = asyncio.create_task(_left(receive))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            return await self._speak(send, leaving, stopping)
+        finally:
+            leaving.cancel()
+            stopping.cancel()
+            await asyncio.wait({leaving, stopping})
+            await self._pages.aclose()
 
     async def _speak(self, send: Send, leaving: asyncio.Task[None], stopping: asyncio.Task[bool]) -> bool:
         """Say everything; return whether somebody still listens."""

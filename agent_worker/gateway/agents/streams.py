@@ -7,7 +7,11 @@ listening connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import contextlib
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from typing import TypeVar
+from uuid import UUID
 
 import structlog
 from starlette.responses import Response
@@ -17,7 +21,7 @@ from agent_worker.db.patience import patiently
 from agent_worker.db.runs import Runs
 from agent_worker.db.tasks import Following
 from agent_worker.domain.caller import Caller
-from agent_worker.domain.errors import DatabaseUnavailable
+from agent_worker.domain.errors import DatabaseUnavailable, GatewayError
 from agent_worker.gateway.agents.frames import DONE, HEADERS, frames
 from agent_worker.gateway.agents.reading import Reader, Told
 from agent_worker.gateway.agents.sending import STALL_S, EventStream
@@ -27,8 +31,13 @@ logger = structlog.get_logger(__name__)
 HEARTBEAT_S = 15.0
 """Clients take a stream that is silent for 60 s for dead."""
 
+MOST_PER_USER = 100
+"""Streams of one user at once; each holds a connection. The secret key's are not counted."""
+
 PATIENCE_S = 60.0
 """How long an outage of the database is ridden out in the middle of a stream."""
+
+Value = TypeVar("Value")
 
 
 class Streams:
@@ -49,12 +58,26 @@ class Streams:
         self._heartbeat_s = heartbeat_s
         self._stall_s = stall_s
         self._stopping = asyncio.Event()
-        self._open: set[EventStream] = set()
+        self._open: Counter[UUID | None] = Counter()
 
     @property
     def open(self) -> int:
         """How many clients read at this moment."""
-        return len(self._open)
+        return self._open.total()
+
+    def require_room(self, caller: Caller) -> None:
+        """Make sure that a caller may open one more.
+
+        Raises:
+            GatewayError: 429, the user reads as many as one may.
+        """
+        if caller.user_id is not None and self._open[caller.user_id] >= MOST_PER_USER:
+            raise GatewayError(
+                f"At most {MOST_PER_USER} streams at once.",
+                status=429,
+                code="too_many_streams",
+                headers={"Retry-After": "1"},
+            )
 
     def stop(self) -> None:
         """End all streams, and each that is opened from now on: cut, so that clients take them up elsewhere."""
@@ -81,7 +104,7 @@ class Streams:
             headers={**HEADERS, **(headers or {})},
             stopping=self._stopping,
             hung_up=hung_up,
-            open_streams=self._open,
+            counted=lambda: self._counted(caller),
             heartbeat_s=self._heartbeat_s,
             stall_s=self._stall_s,
         )
@@ -102,12 +125,12 @@ class Streams:
     async def _pages(self, caller: Caller, reader: Reader) -> AsyncGenerator[bytes, None]:
         with self._followers.of(reader.run_id) as ear:
             while True:
-                page = await patiently(lambda: self._follow(caller, reader), patience_s=PATIENCE_S)
+                page = await _patiently(lambda: self._follow(caller, reader))
                 if page is None:
                     return  # it was deleted
                 told = reader.read(page)
                 if page.is_all and page.status.is_final and not reader.is_over:
-                    told += await patiently(lambda: self._end(caller, reader), patience_s=PATIENCE_S)
+                    told += await _patiently(lambda: self._end(caller, reader))
                 if told:
                     yield b"".join(frames(each.seq, each.events) for each in told)
                 if reader.is_over:
@@ -116,6 +139,17 @@ class Streams:
                 ear.seen = reader.position
                 if page.is_all:
                     await ear.pause()
+
+    @contextlib.contextmanager
+    def _counted(self, caller: Caller) -> Iterator[None]:
+        user_id = caller.user_id
+        self._open[user_id] += 1
+        try:
+            yield
+        finally:
+            self._open[user_id] -= 1
+            if not self._open[user_id]:
+                del self._open[user_id]
 
     async def _follow(self, caller: Caller, reader: Reader) -> Following | None:
         return await self._runs.follow(caller, reader.run_id, after_seq=reader.position, cursor=reader.cursor)
@@ -129,6 +163,14 @@ class Streams:
     async def _abandon(self, caller: Caller, reader: Reader) -> None:
         logger.info("run.abandoned", task_id=str(reader.run_id))
         try:
-            await patiently(lambda: self._runs.cancel(caller, reader.run_id), patience_s=PATIENCE_S)
+            await _patiently(lambda: self._runs.cancel(caller, reader.run_id))
         except DatabaseUnavailable:
             logger.warning("run.not_stopped", task_id=str(reader.run_id))
+
+
+async def _patiently(call: Callable[[], Awaitable[Value]]) -> Value:
+    """Make a call that may be repeated; the first time plainly, for a stream looks twenty times a second."""
+    try:
+        return await call()
+    except DatabaseUnavailable:
+        return await patiently(call, patience_s=PATIENCE_S)

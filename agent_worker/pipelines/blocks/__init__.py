@@ -62,6 +62,8 @@ def is_long(step: Step) -> bool:
             return True
         case NextMessage() as block:
             return next_message.may_take_rounds(step.execution, step.scope, block)
+        case ToolCall() as block:
+            return tool_call.may_wait(step.execution, block)
         case _:
             return False
 

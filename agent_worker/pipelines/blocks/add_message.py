@@ -21,7 +21,7 @@ async def run(step: Step, block: AddMessage) -> Effect:
         ProcessorError: The conversation was not begun (code `no_thread`).
     """
     require_thread(step, block.thread)
-    content = step.execution.prompt(block.prompt, block.input, step.scope)
+    content = await step.execution.prompt(block.prompt, block.input, step.scope)
     if files := list(_files(step, block)):
         listed = json.dumps(files, ensure_ascii=False)
         content = f"{content}\n\nFiles, as JSON: {listed}"

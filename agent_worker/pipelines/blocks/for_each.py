@@ -67,6 +67,7 @@ class _Loop:
     async def _run_item(self, number: int, item: JsonValue) -> JsonObject:
         execution, block = self._step.execution, self._block
         is_live = False
+        await execution.pace.turn()
 
         async def run_live() -> JsonObject:
             nonlocal is_live
@@ -76,10 +77,13 @@ class _Loop:
             part = replace(execution, budget=execution.budget.part())
             await part.run_steps(part, block.steps, inner)
             value = None if block.collect is None else inner.values.get(block.collect)
-            return {"value": value, "used": part.budget.used.as_json()}
+            noted = {"value": value, "used": part.budget.used.as_json()}
+            execution.pace.keep(noted)
+            return noted
 
         noted = await execution.ctx.step(f"item:{self._step.place}@{number}", run_live)
         if not is_live:
+            execution.pace.keep(noted)
             execution.budget.restore(Used.read(noted.get("used")))
         return noted
 

@@ -23,7 +23,7 @@ async def run(step: Step, block: HumanApproval) -> Effect:
         ProcessorError: Nobody answered in time and `onTimeout` is `fail` (`human_timeout`), or the question was
             withdrawn (`human_cancelled`).
     """
-    text = step.execution.prompt(block.prompt, block.input, step.scope)
+    text = await step.execution.prompt(block.prompt, block.input, step.scope)
     ctx, key = step.execution.ctx, f"ask:{step.place}"
 
     async def ask() -> JsonObject:

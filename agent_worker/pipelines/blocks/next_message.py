@@ -16,7 +16,6 @@ from agent_worker.pipelines.calls import Caller
 from agent_worker.pipelines.definition.blocks import NextMessage
 from agent_worker.pipelines.definition.threads import ThreadConfig
 from agent_worker.pipelines.execution import Execution, Step
-from agent_worker.pipelines.problems import dotted
 from agent_worker.pipelines.state import Effect, Scope, Thread
 from agent_worker.pipelines.toolbox import has_tools, tools_of_thread
 from agent_worker.pipelines.toolbox.offer import Call, Offer, Outcome
@@ -54,8 +53,7 @@ def may_take_rounds(execution: Execution, scope: Scope, block: NextMessage) -> b
 
 
 def _config(execution: Execution, thread: Thread) -> ThreadConfig:
-    begun = thread.setup["step"]
-    return next(config for path, config in execution.definition.threads() if dotted(path) == begun)
+    return execution.definition.configs[str(thread.setup["step"])]
 
 
 @dataclass(slots=True)

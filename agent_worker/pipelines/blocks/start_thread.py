@@ -35,7 +35,7 @@ async def run(step: Step, block: StartThread) -> Effect:
     if config.backup_model is not None:
         setup["backup"] = _model(step, "backupModel", config.backup_model)
     if config.system is not None:
-        setup["system"] = step.execution.prompt(config.system, config.input, step.scope)
+        setup["system"] = await step.execution.prompt(config.system, config.input, step.scope)
     if (temperature := _temperature(_now(step, config.temperature))) is not None:
         setup["temperature"] = temperature
     if (thinking := _now(step, config.thinking)) is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from agent_worker.domain.json import JsonObject
 from agent_worker.pipelines.calls import Caller, as_error
 from agent_worker.pipelines.definition.blocks import ToolCall
-from agent_worker.pipelines.execution import Step
+from agent_worker.pipelines.execution import Execution, Step
+from agent_worker.pipelines.names import MCP_SEPARATOR
 from agent_worker.pipelines.state import Effect
 from agent_worker.pipelines.toolbox import tool_of_step
 from agent_worker.pipelines.toolbox.offer import Call
@@ -31,6 +32,12 @@ async def run(step: Step, block: ToolCall) -> Effect:
     if outcome.error is not None:
         raise as_error(block.tool, outcome)
     return step.writes(block.output, outcome.result)
+
+
+def may_wait(execution: Execution, block: ToolCall) -> bool:
+    """Tell whether the client makes the call, so that the block has checkpoints inside."""
+    name = execution.tool_names.get(block.tool, block.tool)
+    return execution.tool(block.tool) is None and MCP_SEPARATOR not in name
 
 
 async def _announce_once(step: Step, caller: Caller, call: Call) -> None:

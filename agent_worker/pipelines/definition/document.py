@@ -23,7 +23,7 @@ from agent_worker.pipelines.definition.declarations import (
 )
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps, walk
 from agent_worker.pipelines.definition.threads import Agent, ThreadConfig
-from agent_worker.pipelines.problems import Path
+from agent_worker.pipelines.problems import Path, dotted
 from agent_worker.pipelines.prompts.template import Template
 from agent_worker.pipelines.types.shapes import Shape, Types
 
@@ -64,6 +64,12 @@ class Definition:
     triggers: Mapping[str, Trigger] = field(default_factory=dict)
     handlers: Mapping[str, Steps] = field(default_factory=dict)
     agent: Agent | None = None
+    configs: Mapping[str, ThreadConfig] = field(init=False, repr=False, compare=False)
+    """Of the threads, by the text of where each stands."""
+
+    def __post_init__(self) -> None:
+        """Look once for what each `next-message` needs."""
+        object.__setattr__(self, "configs", {dotted(path): config for path, config in self.threads()})
 
     @property
     def names(self) -> frozenset[str]:

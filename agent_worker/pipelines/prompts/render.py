@@ -25,7 +25,7 @@ MAX_INCLUDE_DEPTH = 16
 """Longest chain of prompts that include each other."""
 MAX_CHARACTERS = 4 * 1024 * 1024
 """Longest text of a prompt with everything put in."""
-_MOST_PARTS = 200_000
+_MOST_PARTS = 100_000
 
 
 def render(
@@ -67,21 +67,24 @@ def _rendered(
     prompts: Mapping[str, Template],
     dialect: Dialect,
 ) -> Iterator[str]:
-    for part in parts:
-        match part:
+    rest = [iter(parts)]  # no recursion: each piece would pass through every prompt around it
+    while rest:
+        match next(rest[-1], None):
+            case None:
+                rest.pop()
             case Text(text):
                 yield text
             case VariableTag(name):
                 yield _value(name, values, dialect)
             case IncludeTag(name):
                 yield ""  # counted, for prompts of nothing but includes can have no end
-                yield from _rendered(prompts[name].parts, values, prompts, dialect)
+                rest.append(iter(prompts[name].parts))
             case Conditional(cases):
                 yield ""
-                for case in cases:
-                    if case.condition is None or case.condition.holds(values):
-                        yield from _rendered(case.parts, values, prompts, dialect)
-                        break
+                holding = (
+                    case.parts for case in cases if case.condition is None or case.condition.holds(values)
+                )
+                rest.append(iter(next(holding, ())))
 
 
 def _value(name: str, values: Mapping[str, JsonValue], dialect: Dialect) -> str:

@@ -86,7 +86,8 @@ def read_yaml(text: str) -> tuple[Node, list[YamlError]]:
         raise YamlError(f"the document is larger than {MAX_BYTES // 1024} KiB")
     building = _Building()
     try:
-        for event in YAML(typ="safe", pure=True).parse(text):
+        # Without a list of plug-ins it would search its folder for some, which takes as long as a small document.
+        for event in YAML(typ="safe", pure=True, plug_ins=[]).parse(text):
             building.take(event)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -36,7 +36,11 @@ export interface Agent {
 /** A mistake in a definition, or something that looks like one. */
 export interface ValidationProblem {
   readonly message: string;
+  /** Where in the document, such as `steps.Ask.thread`. */
   readonly path?: string;
+  readonly file?: string;
+  /** From 1. */
+  readonly line?: number;
   readonly severity: 'error' | 'warning';
 }
 
@@ -80,7 +84,7 @@ export class AgentsApi {
   }
 
   /** The newest version of one, by id or slug. */
-  get(reference: string): Promise<AgentDefinition & { readonly id: string }> {
+  get(reference: string): Promise<AgentDefinition & { readonly id: string; readonly version: number }> {
     return this.#connection.json({ method: 'GET', path: pathOf(reference) }, 3);
   }
 

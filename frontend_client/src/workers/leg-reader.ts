@@ -85,18 +85,17 @@ export class LegReader {
 
   /** Have the run stopped; resolves when the gateway has been told, or cannot be. */
   async stop(): Promise<void> {
-    const tooLong = new AbortController();
-    const timer = setTimeout(() => tooLong.abort(), this.#connection.pace.stopMs);
+    const { stopMs } = this.#connection.pace;
+    const never = new AbortController().signal;
     try {
-      const id = this.executionId ?? (await within(this.#learnId(), this.#connection.pace.stopMs, tooLong.signal));
+      const id = this.executionId ?? (await within(this.#learnId(), stopMs, never));
       this.leave();
       if (id === null) return;
-      const cancel = await this.#connection.prepare({ method: 'POST', path: `${this.#path}/executions/${id}/cancel` });
-      await cancel(tooLong.signal);
+      const path = `${this.#path}/executions/${id}/cancel`;
+      await within(this.#connection.json({ method: 'POST', path }, 3), stopMs, never);
     } catch {
       // Nobody could be told: the run goes on until it ends, or one of its limits does.
     } finally {
-      clearTimeout(timer);
       this.leave();
     }
   }

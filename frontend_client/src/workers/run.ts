@@ -44,24 +44,27 @@ export function eventsOf(run: Run): AsyncGenerator<StreamEvent, void, undefined>
 
 async function* follow(run: Run, left: AbortController): AsyncGenerator<StreamEvent, void, undefined> {
   const { connection, agentId, tools, signal } = run;
-  if (signal?.aborted) return yield stopped(run.executionId);
+  if (signal?.aborted && run.executionId === null) return yield stopped(null);
   const reader = new LegReader(connection, agentPath(agentId), left.signal);
   reader.executionId = run.executionId;
   const leave = () => left.abort();
   signal?.addEventListener('abort', leave);
+  if (signal?.aborted) leave();
+  let hasEnded = false;
   let isSettled = false;
   let stopping: Promise<void> | null = null;
   const stop = () => {
     if (!isSettled && (signal?.aborted || !run.isKept)) stopping ??= reader.stop();
   };
   try {
-    for (let call: Call | null = run.first; call !== null; ) {
+    for (let call: Call | null = run.first; call !== null && !left.signal.aborted; ) {
       const asked: PendingToolCall[] = [];
       for await (const event of reader.leg(call)) {
         if (event.type === 'tool-request') {
           asked.push(...event.toolCalls);
         } else if (event.type !== 'finish' || event.finishReason !== 'tool-calls') {
-          isSettled ||= settles(event, reader.executionId);
+          hasEnded ||= event.type === 'finish' || event.type === 'error';
+          isSettled ||= hasEnded || settles(event, reader.executionId);
           yield event;
         }
       }
@@ -71,17 +74,17 @@ async function* follow(run: Run, left: AbortController): AsyncGenerator<StreamEv
         const open = asked.filter((each) => !isHandled(tools, each));
         if (results === null) break;
         if (reader.executionId === null) {
-          isSettled = true;
+          hasEnded = isSettled = true;
           yield errorEvent(lost('A tool was asked for before the run said its id.'));
         } else if (open.length > 0) {
-          isSettled = true;
+          hasEnded = isSettled = true;
           yield* handOver(reader.executionId, open, results);
         } else {
           call = continuation(agentId, reader.executionId, results);
         }
       }
     }
-    if (left.signal.aborted && !isSettled) {
+    if (left.signal.aborted && !hasEnded) {
       stop();
       yield stopped(reader.executionId);
     }
@@ -122,10 +125,10 @@ function answers(
   });
 }
 
-/** Whether nothing is left that could be stopped: the run has ended, gives its result, or waits for the caller. */
+/** Whether nothing is left that should be stopped, since the run gives its result or waits for the caller. */
 function settles(event: StreamEvent, executionId: string | null): boolean {
   if (event.type === 'worker-result') return event.workerId === executionId;
-  return event.type === 'finish' || event.type === 'error' || event.type === 'client-tool-request';
+  return event.type === 'client-tool-request';
 }
 
 function stopped(executionId: string | null): StreamEvent {

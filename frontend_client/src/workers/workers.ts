@@ -1,4 +1,5 @@
 import { randomId } from '../core/random-id.js';
+import type { AgentTaskStatus } from '../core/task.js';
 import { type Call, Connection, type ConnectionOptions } from './connection.js';
 import { abortError, WorkerError } from './errors.js';
 import type { StreamEvent, StreamEventOf, ToolResult } from './events.js';
@@ -35,10 +36,12 @@ export interface WorkerResult<Output = unknown> {
 export interface Execution {
   readonly executionId: string;
   readonly agentId: string;
-  readonly status: string;
+  readonly status: AgentTaskStatus;
+  /** The number of its last event. */
   readonly cursor: number;
   readonly output?: unknown;
-  readonly error?: string | { readonly message: string; readonly code: string };
+  readonly error?: Omit<StreamEventOf<'error'>, 'type'>;
+  /** What its models used up, as the task's response has it. */
   readonly usage?: Readonly<Record<string, unknown>>;
 }
 

@@ -207,7 +207,40 @@ describe('a signal', () => {
     await until(() => gateway.cancelled.length === 1);
   });
 
-  it('ends the run though the gateway does not hear of it', async () => {
+  it('after the result ends the stream, and leaves the run alone', async () => {
+    const gateway = await ScriptedGateway.start();
+    gateway.script = [
+      stream(
+        [
+          [1, START],
+          [2, result('Rain')],
+        ],
+        'open',
+      ),
+    ];
+    const controller = new AbortController();
+    const seen: unknown[] = [];
+
+    for await (const event of gateway.workers().execute('a', {}, { signal: controller.signal })) {
+      seen.push(event);
+      if (event.type === 'worker-result') controller.abort();
+    }
+
+    expect(seen).toEqual([START, result('Rain'), STOPPED]);
+    expect(gateway.cancelled).toEqual([]);
+  });
+
+  it('that was aborted before stops a run that waits for tools', async () => {
+    const gateway = await ScriptedGateway.start();
+    const options = { signal: AbortSignal.abort() };
+
+    const events = await all(gateway.workers().continue('a', 'X', [{ toolCallId: '1', result: 1 }], options));
+
+    expect(events).toEqual([STOPPED]);
+    expect(gateway.paths).toEqual(['POST /api/agents/a/executions/X/cancel']);
+  });
+
+  it('is told again when it is not known whether the gateway has heard, and no more than three times', async () => {
     const gateway = await speaking();
     gateway.onCancel = (response) => response.socket?.destroy();
     const controller = new AbortController();
@@ -216,7 +249,7 @@ describe('a signal', () => {
       if (event.type === 'text-delta') controller.abort();
     }
 
-    expect(gateway.cancelled).toEqual(['X']);
+    expect(gateway.cancelled).toEqual(['X', 'X', 'X']);
   });
 });
 

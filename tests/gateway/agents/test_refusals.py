@@ -11,9 +11,12 @@ import httpx
 import pytest
 
 from agent_worker.db.connection import Database
+from agent_worker.db.runs import Run, Runs
+from agent_worker.domain.caller import Caller
+from agent_worker.domain.errors import DatabaseUnavailable
 from agent_worker.worker.worker import Worker
 from tests.gateway.agents.reading import listening
-from tests.gateway.agents.serving import AgentsGateway, started
+from tests.gateway.agents.serving import AgentsGateway, agents_gateway, started
 from tests.gateway.door import PUBLISHABLE, SECRET, token
 
 NOWHERE = b"11111111-1111-4111-8111-111111111111"
@@ -204,6 +207,33 @@ async def test_a_cursor_is_a_number(ann: httpx.AsyncClient, worker: Worker, curs
     async with listening(ann, "GET", where, params={"cursor": "9999999999"}) as run:
         late = await run.rest()
     assert (late.events, late.is_done) == ([], True), "nothing lies behind it"
+
+
+class FailingRuns(Runs):
+    """Fails with what a test gives it."""
+
+    error: Exception = RuntimeError("postgresql://user:secret@db/x")
+
+    async def look(self, caller: Caller, run_id: UUID) -> Run | None:
+        raise self.error
+
+
+async def test_what_nobody_expected_is_told_in_the_same_form_and_tells_no_more(
+    database_url: str, db: Database, ann_id: UUID
+) -> None:
+    away = DatabaseUnavailable("postgres is not reachable at 10.1.2.3:5432/secret")
+    async with (
+        agents_gateway(database_url, db, runs_of=FailingRuns) as gateway,
+        gateway.client(ann_id) as ann,
+    ):
+        reply = await ann.get(f"/echo/executions/{uuid4()}")
+        assert told(reply) == (500, "unexpected_failure")
+        assert "secret" not in reply.text
+        FailingRuns.error = away
+        reply = await ann.get(f"/echo/executions/{uuid4()}/events")
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+        assert set(reply.json()) == {"error", "code"}
+        assert "10.1.2.3" not in reply.text
 
 
 async def test_other_methods_and_paths_are_told_in_the_same_form(ann: httpx.AsyncClient) -> None:

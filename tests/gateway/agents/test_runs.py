@@ -15,13 +15,13 @@ from tests.worker.conftest import Rows
 
 
 async def test_a_run_streams_from_start_to_usage_and_is_done(
-    ann: httpx.AsyncClient, worker: Worker, rows: Rows, ann_id: UUID
+    ann: httpx.AsyncClient, gateway: AgentsGateway, worker: Worker, rows: Rows, ann_id: UUID
 ) -> None:
     async with started(ann, "echo", {"TOPIC": "the sea"}) as run:
         heard = await run.rest()
     assert heard.is_done
     assert heard.types[:2] == ["start", "worker-start"]
-    assert "finish" in heard.types[-2:]
+    assert heard.types[-3:] == ["worker-result", "finish", "usage"]
     assert heard.text == "the sea"
     assert heard.one("worker-result")["output"] == "the sea"
     task = await rows.task(UUID(heard.execution_id))
@@ -29,6 +29,9 @@ async def test_a_run_streams_from_start_to_usage_and_is_done(
     assert task["request_payload"] == {"agent": "echo", "version": 1, "input": {"TOPIC": "the sea"}}
     where = run.response.headers["content-location"]
     assert where == f"/api/agents/echo/executions/{heard.execution_id}"
+    shown = (await ann.get(f"{gateway.url}{where}")).json()
+    assert (shown["status"], shown["output"]) == ("completed", "the sea")
+    assert {"type": "usage", **shown["usage"]} == heard.events[-1]
 
 
 async def test_the_browsers_door_streams_the_same_run(ann: httpx.AsyncClient, worker: Worker) -> None:
@@ -37,6 +40,19 @@ async def test_the_browsers_door_streams_the_same_run(ann: httpx.AsyncClient, wo
         heard = await run.rest()
     assert heard.is_done
     assert (heard.text, heard.types[0]) == ("the sea", "start")
+
+
+async def test_an_interactive_agent_answers_the_trigger_that_is_named(
+    ann: httpx.AsyncClient, worker: Worker
+) -> None:
+    body = {"type": "trigger", "triggerName": "user-message", "input": {"USER_MESSAGE": "Good morning."}}
+    async with listening(ann, "POST", "/talk/stream", json=body) as run:
+        heard = await run.rest()
+    assert (heard.text, heard.types[-2:]) == ("Good morning.", ["finish", "usage"])
+    refused = await ann.post("/talk/stream", json={**body, "triggerName": "user-mesage"})
+    assert refused.status_code == 400
+    assert "$.triggerName" in refused.json()["error"]
+    assert "user-message" in refused.json()["error"]
 
 
 async def test_the_secret_key_runs_agents_for_nobody(

@@ -15,10 +15,12 @@ from agent_worker.db.connection import Database
 from agent_worker.db.runs import Runs
 from agent_worker.db.tasks import Following
 from agent_worker.domain.caller import Caller
+from agent_worker.domain.errors import DatabaseUnavailable
 from agent_worker.domain.events import Event
+from agent_worker.gateway.agents.streams import MOST_PER_USER
 from agent_worker.testing.postgres import insert_task
 from agent_worker.worker.worker import Worker
-from tests.client.by_hand import ByHand, listeners
+from tests.client.by_hand import ByHand, cut_connections, listeners
 from tests.gateway.agents.reading import listening
 from tests.gateway.agents.serving import AgentsGateway, agents_gateway, started
 from tests.gateway.door import token
@@ -133,6 +135,34 @@ async def test_a_gateway_that_stops_ends_streams_at_once_and_stops_no_run(
     assert rest.is_done
     assert rest.events[-1]["type"] in {"finish", "usage"}
     assert [*heard.events, *rest.events] == whole.events
+
+
+async def test_connections_to_the_database_that_are_cut_go_unnoticed(
+    ann: httpx.AsyncClient, gateway: AgentsGateway, db: Database
+) -> None:
+    by_hand = ByHand(db)
+    async with started(ann, "echo", {"TOPIC": "x"}) as run:
+        task = await by_hand.claim("pipeline")
+        await by_hand.begin(task)
+        await by_hand.say(
+            task, Event("start", {"executionId": str(task.id)}), Event("text-start", {"id": "t1"})
+        )
+        await run.until("text-start")
+        assert await cut_connections(db, listening=True)
+        assert await cut_connections(db, listening=False)
+        await eventually(lambda: answers(db))
+        await by_hand.speak(task, "still ", "here")
+        await by_hand.complete(task, {"output": 1})
+        heard = await run.rest()
+    assert (heard.text, heard.is_done) == ("still here", True)
+    assert heard.types[-2:] == ["text-end", "finish"]
+
+
+async def answers(db: Database) -> bool:
+    try:
+        return bool(await db.fetch_value("SELECT true"))
+    except DatabaseUnavailable:
+        return False
 
 
 # Slow readers
@@ -252,6 +282,26 @@ async def test_two_hundred_runs_stream_side_by_side_on_one_listening_connection(
         assert await listeners(db) == 2, "the gateway's and the worker's"
         assert await texts == [f"topic {number}" for number in range(200)]
     await nobody_reads(gateway)
+
+
+async def test_one_user_reads_a_hundred_runs_at_once_and_no_more(
+    ann: httpx.AsyncClient, bob: httpx.AsyncClient, gateway: AgentsGateway, ann_id: UUID, db: Database
+) -> None:
+    payload = {"agent": "echo", "version": 1, "input": {"TOPIC": "x"}}
+    run_id = await insert_task(db, kind="pipeline", user_id=ann_id, request_payload=payload)
+    path = f"/echo/executions/{run_id}/events"
+    opened = [await open_and_stop_reading(gateway, path, ann_id) for _ in range(MOST_PER_USER)]
+    refused = await ann.get(path)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+    body = {"type": "start", "input": {"TOPIC": "x"}}
+    assert (await ann.post("/echo/execute", json=body)).status_code == 429
+    assert await db.fetch_value("SELECT count(*) FROM agent_task_requests") == 1, "and runs nothing"
+    assert (await bob.get(path)).status_code == 404, "others are served"
+    for _, writer in opened:
+        writer.transport.abort()
+    await nobody_reads(gateway)
+    async with listening(ann, "GET", path):
+        pass
 
 
 async def nobody_reads(gateway: AgentsGateway) -> None:
