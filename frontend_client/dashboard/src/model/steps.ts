@@ -303,7 +303,9 @@ class Growing implements Run {
   /** Where something belongs that was said; it may be kept from an attempt whose step begins again. */
   #inside(event: TaskEvent): Part[] {
     const place = placeOf(event);
-    const parts = this.#byPlace.get(place)?.parts ?? this.#early.get(place) ?? [];
+    const step = this.#byPlace.get(place);
+    if (step !== undefined) return step.parts;
+    const parts = this.#early.get(place) ?? [];
     this.#early.set(place, parts);
     return parts;
   }
