@@ -22,6 +22,7 @@ from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.problems import PROTOCOL, SETTINGS
 from agent_worker.pipelines.reading.folder import read_folder
+from agent_worker.pipelines.triggers import to_run
 from agent_worker.pipelines.types.inputs import check_inputs
 from agent_worker.pipelines.validation import validate
 
@@ -39,6 +40,10 @@ def pipelines_run(
         int | None,
         typer.Option("--version", metavar="N", help="Of a pushed definition. [default: the newest]"),
     ] = None,
+    trigger: Annotated[
+        str | None,
+        typer.Option("--trigger", metavar="NAME", help="Of an interactive agent: what it answers."),
+    ] = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +53,7 @@ def pipelines_run(
     taken from the folders beside it, else from the database. Questions are asked here; Ctrl-C cancels the run. --json
     prints one event a line and asks nothing. Exits with 1 when the run fails.
     """
-    request = _request(which, input_values(given), version)
+    request = _request(which, input_values(given), version, trigger)
     settings = read_settings(database_url=database_url, kinds=KIND)
 
     async def start(db: Database, client: AsyncClient) -> UUID:
@@ -59,18 +64,22 @@ def pipelines_run(
     run_and_follow(settings, start, as_json=as_json, option=other_option(database_url))
 
 
-def _request(which: str, given: JsonObject, version: int | None) -> JsonObject:
+def _request(which: str, given: JsonObject, version: int | None, trigger: str | None) -> JsonObject:
     folder = Path(which)
+    asked: dict[str, JsonValue] = (
+        {"input": given} if trigger is None else {"input": given, "trigger": trigger}
+    )
     if not folder.is_dir():
-        named: dict[str, JsonValue] = {"agent": which, "input": given}
+        named: dict[str, JsonValue] = {"agent": which, **asked}
         return named if version is None else {**named, "version": version}
     if version is not None:
         raise typer.BadParameter("--version is for a pushed definition, and this is a folder")
     definition, content = _read(folder)
-    mismatches = check_inputs(definition.inputs, given, definition.types)
+    runs = to_run(definition, trigger)
+    mismatches = check_inputs(runs.inputs, given, runs.types)
     if mismatches:
         raise typer.BadParameter(f"--input does not fit: {'; '.join(map(str, mismatches))}")
-    request: dict[str, JsonValue] = {"definition": content, "input": given}
+    request: dict[str, JsonValue] = {"definition": content, **asked}
     workers = dict(_beside(folder, definition, {}))
     return {**request, "workers": workers} if workers else request
 

@@ -198,10 +198,9 @@ def _key(entry: Taken | Remark) -> str:
 
 
 def _ending(result: TaskResult, now: datetime) -> Text:
-    line = state(result.status)
     took = precise((now - result.created_at).total_seconds())
     facts = [took if result.status.is_final else f"for {took}", *_usage(result.response)]
-    return line.append("  " + " · ".join(facts), style="dim")
+    return Text.assemble(state(result.status), ("  " + " · ".join(facts), "dim"))
 
 
 def _usage(response: JsonObject) -> list[str]:

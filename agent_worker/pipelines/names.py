@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 
 MAIN_THREAD = "main"
 """The thread of an interactive agent, and of blocks that name none."""
@@ -22,6 +23,21 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _TYPE = re.compile(r"[A-Z][A-Za-z0-9]{0,127}")
 _TOOL = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _MODEL = re.compile(r"[a-z][a-z0-9_.-]{0,63}/[^\s]{1,200}")
+
+
+LONGEST_PART = 60
+"""Characters of a step's name in the names of its executions."""
+
+LONGEST_PLACE = 200
+"""Characters of the name of an execution: keys of checkpoints and questions take 255, and say more than that."""
+
+
+def shortened(name: str, most: int) -> str:
+    """Return a name that is short enough: itself, or its beginning and a digest that no other name has."""
+    if len(name) <= most:
+        return name
+    digest = sha256(name.encode()).hexdigest()[:20]
+    return f"{name[: most - len(digest) - 1]}~{digest}"
 
 
 def block_step(place: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 _FIRST = "steps."
 _WORKER = f"/{_FIRST}"
@@ -41,7 +42,7 @@ def position(place: str, outer: str | None) -> tuple[tuple[int, ...], str | None
         above, before = path[:1], ()
     between = path[len(above) : -1]
     has_branch = len(between) > 1 and between[0] == "branches"
-    return rounds[len(before) :], _name(between[1]) if has_branch else None
+    return rounds[len(before) :], unquote(between[1]) if has_branch else None
 
 
 def _parted(place: str) -> tuple[str, str]:
@@ -56,7 +57,3 @@ def _taken_apart(place: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     if match is None:
         return tuple(place.split(".")), ()
     return tuple(place[: match.start()].split(".")), tuple(map(int, match[1].split(".")))
-
-
-def _name(part: str) -> str:
-    return part.replace("%2E", ".").replace("%2F", "/").replace("%25", "%")

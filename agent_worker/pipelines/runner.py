@@ -44,7 +44,7 @@ from agent_worker.pipelines.execution import Execution, Step, Surroundings
 from agent_worker.pipelines.interruptions import PAUSES
 from agent_worker.pipelines.kept import Kept
 from agent_worker.pipelines.library import NO_PINS, Pins
-from agent_worker.pipelines.names import MAIN_THREAD, RUN_START, block_step
+from agent_worker.pipelines.names import LONGEST_PLACE, MAIN_THREAD, RUN_START, block_step, shortened
 from agent_worker.pipelines.pace import Pace, beside, weigh
 from agent_worker.pipelines.quiet import Quiet
 from agent_worker.pipelines.state import Effect, Scope
@@ -229,7 +229,7 @@ async def _run_one(execution: Execution, block: AnyBlock, scope: Scope) -> str |
     await execution.pace.turn()
     if block.condition is not None and not block.condition.holds(scope.values):
         return None
-    place = execution.prefix + scope.place(block)
+    place = shortened(execution.prefix + scope.place(block), LONGEST_PLACE)
     step = Step(execution, block, scope, place)
     if is_computed(block) and step.voice.is_hidden:
         effect = await _bracketed(step)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.definition.blocks import Block
+from agent_worker.pipelines.names import LONGEST_PART, shortened
 from agent_worker.pipelines.pace import MOST_HEARD, weigh
 from agent_worker.pipelines.usage import LimitExceeded, Used
 
@@ -103,7 +104,8 @@ class Scope:
     def place(self, block: Block) -> str:
         """Name one execution of a block: its path, and the rounds it runs in. No other execution has that name."""
         path = ".".join(
-            str(part).replace("%", "%25").replace(".", "%2E").replace("/", "%2F") for part in block.path
+            shortened(str(part).replace("%", "%25").replace(".", "%2E").replace("/", "%2F"), LONGEST_PART)
+            for part in block.path
         )
         return f"{path}@{'.'.join(map(str, self.rounds))}" if self.rounds else path
 

@@ -95,6 +95,8 @@ class RunTree:
         self.has_result = False
         self.is_parked = False
         self._steps: dict[str, Taken] = {}
+        self._outer: dict[str, Taken | None] = {}
+        self._early: dict[str, list[Said | Called]] = {}
         self._texts: dict[str, Said] = {}
         self._calls: dict[str, Called] = {}
         self._workers: dict[str, Taken | None] = {}
@@ -148,12 +150,14 @@ class RunTree:
         elif owner.kind == "run-worker":
             owner.detail = owner.detail or slug
             self._workers[worker_id] = owner
+        elif (known := self._steps.get(worker_id)) is not None:  # the call is made again
+            known.ended_at = known.error = None
         else:
             began_at = self._first.setdefault(worker_id, event.created_at)
             detail = _text(event.data.get("description"))
             called = Taken(worker_id, event.seq, slug, "worker", began_at, detail)
             self._workers[worker_id] = self._steps[worker_id] = called
-            owner.parts.append(called)
+            self._put(called, owner)
 
     def _end_worker(self, event: TaskEvent) -> None:
         worker = self._workers.get(str(event.data.get("workerId")))
@@ -190,6 +194,7 @@ class RunTree:
             rounds=rounds,
             branch=branch,
         )
+        step.parts.extend(self._early.pop(place, ()))
         self._put(step, parent)
 
     def _end_step(self, event: TaskEvent) -> None:
@@ -234,10 +239,15 @@ class RunTree:
                 call.error, call.ended_at = str(data.get("error")), event.created_at
 
     def _put_inside(self, event: TaskEvent, part: Said | Called) -> None:
-        if (owner := self._owner(event)) is not None:
-            owner.parts.append(part)
+        place = _place(event)
+        if (step := self._steps.get(place)) is not None:
+            step.parts.append(part)
+        else:  # kept from an attempt whose step begins again
+            self._early.setdefault(place, []).append(part)
 
     def _put(self, entry: Taken | Remark, parent: Taken | None) -> None:
+        if isinstance(entry, Taken):
+            self._outer[entry.id] = parent
         if parent is not None:
             parent.parts.append(entry)
             return
@@ -250,11 +260,11 @@ class RunTree:
 
     def _around(self, event: TaskEvent) -> Iterator[Taken]:
         """Yield the shown steps around what was said, from the inside."""
-        place = str(event.data.get("step", "")).partition(":")[2]
+        place = _place(event)
         step = self._steps.get(place) or self._parent(place)
         while step is not None:
             yield step
-            step = self._parent(step.id)
+            step = self._outer.get(step.id)
 
     def _parent(self, place: str) -> Taken | None:
         """Return the innermost shown step that a place is inside of."""
@@ -277,6 +287,11 @@ class RunTree:
             **dict.fromkeys(_TOOLS, _call),
         }
     )
+
+
+def _place(event: TaskEvent) -> str:
+    """Return the place of the step in which something was said."""
+    return str(event.data.get("step", "")).partition(":")[2]
 
 
 def _text(value: JsonValue) -> str | None:

@@ -18,19 +18,20 @@ from agent_worker.pipelines.problems import quoted, suggestion
 from agent_worker.pipelines.state import Thread
 
 
-def to_run(definition: Definition, trigger: JsonValue) -> Definition:
+def to_run(definition: Definition, trigger: JsonValue, *, path: str = "$.trigger") -> Definition:
     """Return what a request runs: a definition with steps.
 
     Args:
         definition: A valid one.
-        trigger: What the request says under `trigger`; None when it says nothing.
+        trigger: What the request says under `path`; None when it says nothing.
+        path: Where it says so.
 
     Raises:
         InvalidPayload: A worker is given a trigger, or an agent none that it has.
     """
     if definition.agent is None:
         if trigger is not None:
-            raise InvalidPayload("is of interactive agents; this is a worker", path="$.trigger")
+            raise InvalidPayload("is of interactive agents; this is a worker", path=path)
         return definition
     known = definition.triggers
     if not isinstance(trigger, str) or trigger not in known:
@@ -40,7 +41,7 @@ def to_run(definition: Definition, trigger: JsonValue) -> Definition:
             else f"names no trigger of the agent: {quoted(trigger)}"
         )
         hint = suggestion(trigger if isinstance(trigger, str) else "", known)
-        raise InvalidPayload(f"{problem}{hint}", path="$.trigger")
+        raise InvalidPayload(f"{problem}{hint}", path=path)
     begin = StartThread(
         name="agent",
         path=AGENT,

@@ -157,6 +157,25 @@ def test_what_cannot_run_is_refused_before_anything_starts(bare: Program) -> Non
     assert not (bare.folder / ".agent-worker").exists()
 
 
+def test_an_interactive_agent_answers_a_trigger(program: Program) -> None:
+    folder = program.folder / "agent"
+    (folder / "prompts").mkdir(parents=True)
+    (folder / "prompts" / "system.md").write_text("You help.")
+    (folder / "prompts" / "hello.md").write_text("{{WORDS}}")
+    (folder / "settings.json").write_text('{"slug": "agent", "name": "Agent", "format": "interactive"}')
+    (folder / "protocol.yaml").write_text(
+        "agent: {model: echo/echo, system: system}\ntriggers: {user-message: {input: {WORDS: {type: string}}}}\n"
+        "handlers:\n  user-message:\n    Hear: {block: add-message, role: user, prompt: hello, input: [WORDS]}\n"
+        "    Answer: {block: next-message}\n"
+    )
+    given = ("--input", '{"WORDS": "Good morning."}')
+    done = program("pipelines", "run", "agent", "--trigger", "user-message", *given)
+    assert (done.code, done.out.strip()) == (0, "Good morning.")
+    refused = program("pipelines", "run", "agent", *given)
+    assert refused.code == 2
+    assert "must name a trigger" in refused.err
+
+
 def test_a_pushed_definition_runs_by_its_slug_and_an_unknown_one_is_refused(
     program: Program, database_url: str
 ) -> None:

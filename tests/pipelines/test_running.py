@@ -9,6 +9,7 @@ import pytest
 
 from agent_worker.domain.errors import InvalidPayload, ProcessorError
 from agent_worker.domain.images import ImageRequest, Picture
+from agent_worker.domain.replay import Checkpoint
 from agent_worker.testing.context import FakeContext
 from agent_worker.tools.function import FunctionTool
 from agent_worker.tools.registry import ToolError
@@ -298,3 +299,35 @@ async def test_a_picture_comes_with_its_address() -> None:
     )
     assert result.output == "https://example.org/sea.png"
     assert data(ctx, "file-available")[0]["url"] == result.output
+
+
+async def test_long_names_of_steps_fit_into_keys_and_stay_different() -> None:
+    long = "A step that is called " + "very " * 100
+    steps = f"""
+  {long}1:
+    block: repeat
+    maxIterations: 2
+    until: "DONE"
+    steps:
+      {long}:
+        block: parallel
+        branches:
+          {long}a: {{{long}: {{block: next-message, thread: talk, output: ANSWER}}}}
+          {long}b: {{{long}: {{block: set-variable, variable: OTHER, value: x, display: name}}}}
+  {long}2:
+    block: set-variable
+    variable: OTHER
+    value: y
+    display: name
+"""
+    known: dict[str, Checkpoint] = {}
+    text = WORKER.replace("  ANSWER:", "  DONE: {type: boolean}\n  OTHER: {type: string}\n  ANSWER:", 1)
+    await run(
+        definition(text.replace("output: ANSWER\noutput", f"output: ANSWER\n{steps}output")),
+        {"TOPIC": "x"},
+        ctx=FakeContext(known=known),
+    )
+
+    blocks = [key for key in known if key.startswith("block:")]
+    assert max(map(len, known)) <= 255
+    assert len(blocks) == 1 + 2 * 3 + 1 + 1

@@ -131,6 +131,41 @@ output: ANSWER
     assert [labels(call) for call in twice.steps] == [[(None, (), "Answer", "completed")]] * 2
 
 
+async def test_a_call_that_the_client_makes_is_shown_once_though_its_step_begins_again() -> None:
+    known: dict[str, Checkpoint] = {}
+    ctx = FakeContext(known=known)
+    with pytest.raises(Parked) as parked:
+        await run(example("research"), {"TOPIC": "tides"}, ctx=ctx)
+    start = restart(known)
+    results = [{"toolCallId": "steps.Search:1", "result": ["Twice a day."]}]
+    again = ctx.again(client={parked.value.question.key: results})
+    await run(example("research"), {"TOPIC": "tides"}, ctx=again)
+    search, *_ = steps(grown(*ctx.events, start, *again.events).entries)
+    (call,) = search.parts
+    assert isinstance(call, Called)
+    assert call.output == ["Twice a day."]
+    assert search.state == "completed"
+
+
+def test_a_worker_that_a_model_calls_is_inside_the_step_that_asked_the_model() -> None:
+    def block(place: str, worker_id: str) -> Event:
+        fields = {"blockId": place, "blockName": place.rpartition(".")[2], "blockType": "next-message"}
+        return Event("block-start", {**fields, "workerId": worker_id, "step": f"block:{place}"})
+
+    called = {"workerId": "inner", "workerSlug": "short", "step": "worker-0.0-start-0:steps.Ask"}
+    tree = grown(
+        Event("worker-start", {"workerId": "w", "workerSlug": "long", "step": "run:start"}),
+        block("steps.Ask", "w"),
+        Event("worker-start", called),
+        block("steps.Ask:0.0/steps.E", "inner"),
+        Event("human-request", {"key": "k", "title": "Well?", "step": "block:steps.Ask:0.0/steps.E"}),
+    )
+    (asked,) = steps(tree.entries)
+    assert labels(asked) == [(None, (), "short", "waiting")]
+    assert labels(asked.steps[0]) == [(None, (), "E", "waiting")]
+    assert asked.state == "waiting"
+
+
 async def test_a_failure_stands_where_it_happened_and_retries_before_it() -> None:
     source = definition(
         """

@@ -27,9 +27,14 @@ class _Body(BaseModel):
 
 
 class Start(_Body):
-    """Run a worker; `trigger` is what browsers' clients call it."""
+    """Run an agent; `trigger` is what browsers' clients call it."""
 
     type: Literal["start", "trigger"]
+    trigger_name: str | None = Field(
+        default=None,
+        alias="triggerName",
+        description="Of an interactive agent, which one; workers have none.",
+    )
     input: dict[str, JsonValue] | None = Field(default=None, description="Values of the definition's inputs.")
 
 

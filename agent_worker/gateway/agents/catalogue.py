@@ -14,6 +14,7 @@ from agent_worker.gateway.agents.refusals import invalid, not_found, refusals
 from agent_worker.pipelines.library import Library
 from agent_worker.pipelines.problems import Report
 from agent_worker.pipelines.reading.wire import read_wire
+from agent_worker.pipelines.triggers import to_run
 from agent_worker.pipelines.types.inputs import complete_inputs
 from agent_worker.pipelines.validation import validate
 
@@ -54,21 +55,30 @@ class Catalogue:
         """Return all that are in use."""
         return await self._definitions.heads()
 
-    async def check_input(self, agent: StoredDefinition, given: JsonObject) -> None:
-        """Make sure that a run can begin.
+    async def request(
+        self, agent: StoredDefinition, trigger: str | None, given: JsonObject
+    ) -> dict[str, JsonValue]:
+        """Return the request of a task that runs an agent, once it is sure that the run can begin.
+
+        Args:
+            agent: What runs.
+            trigger: Of an interactive agent, which one; passed over for a worker, which has none.
+            given: Values of its inputs, and of the trigger's.
 
         Raises:
-            GatewayError: 400, the input does not fit, or the agent is none that runs as a task.
+            GatewayError: 400, the input does not fit, or the agent has no such trigger.
         """
+        request: dict[str, JsonValue] = {"agent": agent.slug, "version": agent.version, "input": given}
         with refusals():
             definition = await self._library.read(agent, f"The agent {agent.slug}")
-        if definition.settings.format != "worker":
-            raise invalid(f"The agent {agent.slug} is interactive; only workers can be run.")
-        with refusals():
+            if definition.agent is not None:
+                definition = to_run(definition, trigger, path="$.triggerName")
+                request["trigger"] = trigger
             # A thread, for the largest inputs take a second.
             await asyncio.to_thread(
                 complete_inputs, definition.inputs, given, definition.types, path="$.input"
             )
+        return request
 
     async def create(self, content: JsonObject) -> StoredDefinition:
         """Store a new agent.

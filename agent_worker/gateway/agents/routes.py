@@ -65,7 +65,9 @@ class _Commands:
         self, caller: Caller, agent_id: str, command: Start, key: str | None, audience: Audience
     ) -> Response:
         agent = await self._catalogue.find(agent_id)
-        run_id = await self._running.start(caller, agent, command.input or {}, key=key)
+        run_id = await self._running.start(
+            caller, agent, command.input or {}, trigger=command.trigger_name, key=key
+        )
         reader = Reader(run_id, audience, extent="leg")
         headers = {"Content-Location": f"{PREFIX}/{agent.slug}/executions/{run_id}"}
         return self._streams.answer(caller, reader, is_owned=key is None, headers=headers)

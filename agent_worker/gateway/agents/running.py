@@ -74,7 +74,13 @@ class Running:
         self._catalogue = catalogue
 
     async def start(
-        self, caller: Caller, agent: StoredDefinition, given: JsonObject, *, key: str | None
+        self,
+        caller: Caller,
+        agent: StoredDefinition,
+        given: JsonObject,
+        *,
+        trigger: str | None = None,
+        key: str | None,
     ) -> UUID:
         """Run an agent, and return the run's id.
 
@@ -82,10 +88,9 @@ class Running:
         as long as the run's row is kept: the id of the row is made of the three.
 
         Raises:
-            GatewayError: 400, the input does not fit; 409, the key was used with another input.
+            GatewayError: 400, the input or the trigger does not fit; 409, the key was used with another input.
         """
-        await self._catalogue.check_input(agent, given)
-        payload: JsonObject = {"agent": agent.slug, "version": agent.version, "input": given}
+        payload = await self._catalogue.request(agent, trigger, given)
         run_id = uuid4() if key is None else _keyed_id(caller, agent, key)
         with refusals():
             if await self._runs.start(caller, run_id, payload):

@@ -42,6 +42,19 @@ async def test_the_browsers_door_streams_the_same_run(ann: httpx.AsyncClient, wo
     assert (heard.text, heard.types[0]) == ("the sea", "start")
 
 
+async def test_an_interactive_agent_answers_the_trigger_that_is_named(
+    ann: httpx.AsyncClient, worker: Worker
+) -> None:
+    body = {"type": "trigger", "triggerName": "user-message", "input": {"USER_MESSAGE": "Good morning."}}
+    async with listening(ann, "POST", "/talk/stream", json=body) as run:
+        heard = await run.rest()
+    assert (heard.text, heard.types[-2:]) == ("Good morning.", ["finish", "usage"])
+    refused = await ann.post("/talk/stream", json={**body, "triggerName": "user-mesage"})
+    assert refused.status_code == 400
+    assert "$.triggerName" in refused.json()["error"]
+    assert "user-message" in refused.json()["error"]
+
+
 async def test_the_secret_key_runs_agents_for_nobody(
     gateway: AgentsGateway, worker: Worker, rows: Rows
 ) -> None:

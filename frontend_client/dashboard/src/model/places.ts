@@ -34,7 +34,7 @@ export function positionOf(place: string, inside: string): Position {
   const between = own.path.slice(isSame ? above.path.length : 1, -1);
   return {
     rounds: own.rounds.slice(isSame ? above.rounds.length : 0),
-    branch: between[0] === 'branches' ? (between[1] ?? '').replaceAll('%2E', '.').replaceAll('%2F', '/').replaceAll('%25', '%') : '',
+    branch: between[0] === 'branches' ? named(between[1] ?? '') : '',
   };
 }
 
@@ -47,4 +47,9 @@ function takenApart(place: string) {
     path: (match === null ? own : own.slice(0, match.index)).split('.'),
     rounds: match?.[1]?.split('.').map(Number) ?? [],
   };
+}
+
+/** A name as it was written; one that was cut short may end amid an escape. */
+function named(part: string): string {
+  return part.replaceAll(/%(?:2E|2F|25)/gu, (code) => decodeURIComponent(code));
 }

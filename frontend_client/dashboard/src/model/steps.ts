@@ -135,6 +135,8 @@ class Growing implements Run {
   readonly #texts = new Map<string, Said>();
   readonly #calls = new Map<string, Called>();
   readonly #workers = new Map<string, Step | null>();
+  readonly #early = new Map<string, Part[]>();
+  readonly #outer = new Map<Step, Step | null>();
   readonly #first = new Map<string, string>();
   #speaking: Said | null = null;
 
@@ -163,9 +165,11 @@ class Growing implements Run {
       this.description = textOf(data, 'description');
     } else if (owner.kind === 'run-worker') owner.detail ||= slug;
     else {
-      const worker = this.#step(event, id, slug, 'worker');
-      owner.parts.push(worker);
-      this.#workers.set(id, worker);
+      const known = this.#workers.get(id);
+      if (known) {
+        known.endedAt = null;
+        known.error = '';
+      } else this.#workers.set(id, this.#put(this.#step(event, id, slug, 'worker', owner), owner));
       return;
     }
     this.#workers.set(id, owner);
@@ -188,11 +192,11 @@ class Growing implements Run {
       return;
     }
     const worker = this.#workers.get(textOf(data, 'workerId'));
-    let parent = this.#around(place).next().value ?? null;
+    let parent = this.#innermost(place);
     if (worker?.kind === 'worker' && parent?.workerId !== textOf(data, 'workerId')) parent = worker;
     const step = this.#step(event, place, textOf(data, 'blockName'), textOf(data, 'blockType'), parent);
-    this.#byPlace.set(place, step);
-    (parent?.parts ?? this.steps).push(step);
+    step.parts.push(...(this.#early.get(place) ?? []));
+    this.#byPlace.set(place, this.#put(step, parent));
   }
 
   endStep({ data, created_at }: TaskEvent): void {
@@ -220,7 +224,7 @@ class Growing implements Run {
   }
 
   park(event: TaskEvent): void {
-    for (const step of this.#around(placeOf(event))) step.isWaiting = true;
+    for (let step = this.#owner(event); step !== null; step = this.#outer.get(step) ?? null) step.isWaiting = true;
   }
 
   answer(event: TaskEvent): void {
@@ -238,7 +242,7 @@ class Growing implements Run {
     if (said === undefined) {
       said = { type: 'said', id, isReasoning, isJson: textOf(event.data, 'responseType') !== '', text: '' };
       this.#texts.set(id, said);
-      this.#owner(event)?.parts.push(said);
+      this.#inside(event).push(said);
     }
     said.text += textOf(event.data, 'delta');
     this.#speaking = event.type === 'text-end' ? null : said;
@@ -268,7 +272,7 @@ class Growing implements Run {
       error: '',
       endedAt: null,
     };
-    this.#owner(event)?.parts.push(called);
+    this.#inside(event).push(called);
     return called;
   }
 
@@ -293,16 +297,32 @@ class Growing implements Run {
 
   /** The innermost shown step in which something was said. */
   #owner(event: TaskEvent): Step | null {
-    const place = placeOf(event);
-    return this.#byPlace.get(place) ?? this.#around(place).next().value ?? null;
+    return this.#innermost(placeOf(event));
   }
 
-  /** The shown steps around a place, from the inside; the step itself is the first where it is shown. */
-  *#around(place: string): Generator<Step, undefined> {
+  /** Where something belongs that was said; it may be kept from an attempt whose step begins again. */
+  #inside(event: TaskEvent): Part[] {
+    const place = placeOf(event);
+    const step = this.#byPlace.get(place);
+    if (step !== undefined) return step.parts;
+    const parts = this.#early.get(place) ?? [];
+    this.#early.set(place, parts);
+    return parts;
+  }
+
+  #put(step: Step, parent: Step | null): Step {
+    this.#outer.set(step, parent);
+    (parent?.parts ?? this.steps).push(step);
+    return step;
+  }
+
+  /** The step of a place, or else the innermost shown one around it. */
+  #innermost(place: string): Step | null {
     for (const each of [place, ...around(place)]) {
       const step = this.#byPlace.get(each);
-      if (step !== undefined) yield step;
+      if (step !== undefined) return step;
     }
+    return null;
   }
 }
 

@@ -75,6 +75,19 @@ describe('a run', () => {
     expect(loop && insideOf(loop)[0]?.detail).toBe('short');
   });
 
+  test('has the steps of a worker that a model calls under the call', () => {
+    const { steps } = runOf(
+      events(
+        started,
+        begin(1, 'steps.Ask'),
+        [1, 'worker-start', { workerId: 'inner', workerSlug: 'short', step: 'worker-0.0-start-0:steps.Ask' }],
+        begin(1, 'steps.Ask:0.0/steps.E', { workerId: 'inner' }),
+        [2, 'human-request', { key: 'k', title: 'Well?', step: 'block:steps.Ask:0.0/steps.E' }],
+      ),
+    );
+    expect(outline(steps)).toEqual([['Ask', 'waiting', ['short', 'waiting', ['E', 'waiting']]]]);
+  });
+
   test('has what was said under the step that said it', () => {
     const step = 'block:steps.A';
     const { steps } = runOf(
@@ -130,6 +143,21 @@ describe('a run', () => {
       ['B', 'processing'],
     ]);
     expect(steps[1]).toMatchObject({ startedAt: at(3), parts: [{ name: 'answered', output: { approved: true } }] });
+  });
+
+  test('keeps a call of the client whose step begins again with the answer', () => {
+    const call = { toolCallId: 'steps.A:1', toolName: 'search', input: {}, step: 'announced-1:steps.A' };
+    const { steps } = runOf(
+      events(
+        started,
+        begin(1, 'steps.A'),
+        [1, 'tool-input-available', call],
+        [5, 'attempt-start', { attempt: 2, keep: ['run:start', 'announced-1:steps.A'] }, 2],
+        begin(5, 'steps.A'),
+        [5, 'tool-output-available', { toolCallId: 'steps.A:1', output: 1, step: 'told-1-1:steps.A' }, 2],
+      ),
+    );
+    expect(steps[0]?.parts).toMatchObject([{ name: 'search', output: 1, endedAt: at(5) }]);
   });
 
   test('waits with all that is around the question', () => {
