@@ -24,7 +24,9 @@ def pipelines_validate(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is wrong with definitions, with file and line; calls of each other are checked as well.
+    """Say what is wrong with definitions, with file and line.
+
+    Calls of each other are checked as well.
 
     Exits with 2 when one of them has an error; warnings are shown and do no harm. --json prints a list of
     {"folder", "valid", "errors", "warnings"}.
