@@ -26,10 +26,8 @@ def pipelines_validate(
 ) -> None:
     """Say what is wrong with definitions, with file and line.
 
-    Calls of each other are checked as well.
-
-    Exits with 2 when one of them has an error; warnings are shown and do no harm. --json prints a list of
-    {"folder", "valid", "errors", "warnings"}.
+    Calls of each other are checked as well. Exits with 2 when one of them has an error; warnings are shown and do no
+    harm. --json prints a list of {"folder", "valid", "errors", "warnings"}.
     """
     validations = validate_together([read_folder(folder) for folder in folders])
     reports = [(folder, each.report) for folder, each in zip(folders, validations, strict=True)]
