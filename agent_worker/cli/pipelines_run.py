@@ -22,7 +22,7 @@ from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.problems import PROTOCOL, SETTINGS
 from agent_worker.pipelines.reading.folder import read_folder
-from agent_worker.pipelines.triggers import to_run
+from agent_worker.pipelines.running.triggers import to_run
 from agent_worker.pipelines.types.inputs import check_inputs
 from agent_worker.pipelines.validation import validate
 

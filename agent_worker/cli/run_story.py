@@ -18,9 +18,9 @@ from agent_worker.cli.timeline import precise
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.records import TaskEvent, TaskResult
 from agent_worker.domain.task import TaskStatus
-from agent_worker.pipelines.legs import Legs
-from agent_worker.pipelines.taken import Remark, Taken
-from agent_worker.pipelines.tree import RunTree
+from agent_worker.pipelines.telling.legs import Legs
+from agent_worker.pipelines.telling.taken import Remark, Taken
+from agent_worker.pipelines.telling.tree import RunTree
 
 _FEW_LINES = 2
 """Of each text, where several steps run at once and not all of it fits."""

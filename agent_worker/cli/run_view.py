@@ -15,7 +15,7 @@ from agent_worker.cli.screen import STATES, one_line, plain_text
 from agent_worker.cli.timeline import precise
 from agent_worker.domain.json import JsonValue
 from agent_worker.domain.task import TaskStatus
-from agent_worker.pipelines.taken import Called, Remark, Said, Taken
+from agent_worker.pipelines.telling.taken import Called, Remark, Said, Taken
 
 _INDENT = 2
 _WIDEST = 100

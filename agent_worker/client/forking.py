@@ -20,7 +20,7 @@ from agent_worker.pipelines.fork import Past, kept_keys
 from agent_worker.pipelines.library import FORK, NO_PINS, Pin, Pins
 from agent_worker.pipelines.names import RUN_START
 from agent_worker.pipelines.reading.wire import read_wire
-from agent_worker.pipelines.triggers import to_run
+from agent_worker.pipelines.running.triggers import to_run
 from agent_worker.pipelines.validation import load
 
 KIND = "pipeline"

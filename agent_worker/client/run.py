@@ -15,7 +15,7 @@ from agent_worker.domain.errors import AgentWorkerError
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.records import TaskEvent
 from agent_worker.domain.task import TaskStatus
-from agent_worker.pipelines.legs import Legs
+from agent_worker.pipelines.telling.legs import Legs
 
 if TYPE_CHECKING:
     from agent_worker.client.async_client import AsyncClient

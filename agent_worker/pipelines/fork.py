@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from agent_worker.domain.client_errors import ForkRefused
 from agent_worker.domain.json import JsonValue
 from agent_worker.domain.replay import Checkpoint
-from agent_worker.pipelines.blocks import is_computed
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps, nested
 from agent_worker.pipelines.problems import quoted, suggestion
-from agent_worker.pipelines.state import Scope
+from agent_worker.pipelines.running.blocks import is_computed
+from agent_worker.pipelines.running.state import Scope
 
 _INSIDE = (".", "@", "/", ":")
 """What may follow a step's place where something inside of it is named: see `Scope.place`, and who makes places longer."""

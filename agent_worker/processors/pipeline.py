@@ -39,7 +39,7 @@ from agent_worker.tools.registry import Tool, ToolRegistry
 
 if TYPE_CHECKING:
     from agent_worker.pipelines.library import Library
-    from agent_worker.pipelines.pace import Turns
+    from agent_worker.pipelines.running.pace import Turns
 
 
 class PipelineSettings(BaseSettings):
@@ -117,11 +117,11 @@ class Pipeline:
         # The first pipeline imports the room; it takes 10 MiB, and most workers never need it.
         async with self._opening:
             if not self._is_open:
-                await asyncio.to_thread(importlib.import_module, "agent_worker.pipelines.runner")
+                await asyncio.to_thread(importlib.import_module, "agent_worker.pipelines.running.runner")
                 self._is_open = True
-        from agent_worker.pipelines.execution import Surroundings  # noqa: PLC0415
-        from agent_worker.pipelines.runner import run_pipeline  # noqa: PLC0415
-        from agent_worker.pipelines.triggers import to_run  # noqa: PLC0415
+        from agent_worker.pipelines.running.execution import Surroundings  # noqa: PLC0415
+        from agent_worker.pipelines.running.runner import run_pipeline  # noqa: PLC0415
+        from agent_worker.pipelines.running.triggers import to_run  # noqa: PLC0415
 
         payload = task.request_payload
         given = payload.get("input")
@@ -158,7 +158,7 @@ class Pipeline:
 
     @cached_property
     def _turns(self) -> Turns:
-        from agent_worker.pipelines.pace import Turns  # noqa: PLC0415
+        from agent_worker.pipelines.running.pace import Turns  # noqa: PLC0415
 
         return Turns()
 

@@ -16,7 +16,7 @@ from agent_worker.domain.records import TaskResult
 from agent_worker.domain.replay import Call, Checkpoint, Parked, Question
 from agent_worker.domain.task import Resume, Task, TaskStatus
 from agent_worker.pipelines.definition.document import Definition
-from agent_worker.pipelines.runner import Result
+from agent_worker.pipelines.running.runner import Result
 from agent_worker.testing.context import FakeContext
 from agent_worker.tools.registry import Tool
 from tests.pipelines.running import run

@@ -15,9 +15,9 @@ from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.records import TaskEvent, TaskResult
 from agent_worker.domain.task import Task
 from agent_worker.pipelines.definition.document import Definition
-from agent_worker.pipelines.execution import Surroundings
-from agent_worker.pipelines.legs import Audience, Legs
-from agent_worker.pipelines.runner import Result, run_pipeline
+from agent_worker.pipelines.running.execution import Surroundings
+from agent_worker.pipelines.running.runner import Result, run_pipeline
+from agent_worker.pipelines.telling.legs import Audience, Legs
 from agent_worker.testing.context import FakeContext, make_task
 from agent_worker.tools.registry import Tool, ToolRegistry
 from tests.pipelines import accepting

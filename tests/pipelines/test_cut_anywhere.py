@@ -10,7 +10,7 @@ from agent_worker.domain.events import Event, visible_events
 from agent_worker.domain.json import JsonValue
 from agent_worker.domain.replay import Call, Checkpoint, Parked
 from agent_worker.domain.task import Resume
-from agent_worker.pipelines.runner import Result
+from agent_worker.pipelines.running.runner import Result
 from agent_worker.testing.context import FakeContext, make_task
 from agent_worker.tools.registry import ToolError
 from tests.pipelines.running import Counting, check_leg, run, without_ids

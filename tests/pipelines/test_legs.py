@@ -11,7 +11,7 @@ import pytest
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.records import TaskResult
 from agent_worker.domain.task import TaskStatus
-from agent_worker.pipelines.legs import Audience, Legs
+from agent_worker.pipelines.telling.legs import Audience, Legs
 from tests.pipelines.running import hear, stored
 
 ID = str(uuid4())

@@ -11,7 +11,7 @@ import pytest
 from agent_worker.db.connection import Database
 from agent_worker.db.tasks import Tasks
 from agent_worker.domain.records import TaskEvent
-from agent_worker.pipelines.legs import Audience, Legs
+from agent_worker.pipelines.telling.legs import Audience, Legs
 from agent_worker.tools.registry import ToolError
 from tests.pipelines.running import Counting, hear
 from tests.pipelines.sources import worker

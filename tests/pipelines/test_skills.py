@@ -12,7 +12,7 @@ import pytest
 from agent_worker.domain.errors import ProcessorError
 from agent_worker.domain.replay import Parked
 from agent_worker.llm.models import Models
-from agent_worker.pipelines.sandbox import Ran
+from agent_worker.pipelines.running.sandbox import Ran
 from agent_worker.testing.context import FakeContext
 from agent_worker.testing.openai_server import ScriptedOpenAI, Text, ToolCall
 from agent_worker.tools.registry import ToolError

@@ -21,7 +21,7 @@ from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.task import Task
 from agent_worker.llm.models import Models
 from agent_worker.llm.retry import RetryPolicy
-from agent_worker.pipelines.legs import Audience, Legs
+from agent_worker.pipelines.telling.legs import Audience, Legs
 from agent_worker.testing.openai_server import Cut as Broken
 from agent_worker.testing.openai_server import JsonText, Reply, ScriptedOpenAI, Status, Text, ToolCall
 from agent_worker.tools.registry import ToolError

@@ -12,8 +12,8 @@ from agent_worker.domain.events import Event, attempt_start
 from agent_worker.domain.records import TaskEvent
 from agent_worker.domain.replay import Call, Checkpoint, Parked
 from agent_worker.domain.task import Resume
-from agent_worker.pipelines.taken import Called, Remark, Said, Taken
-from agent_worker.pipelines.tree import RunTree
+from agent_worker.pipelines.telling.taken import Called, Remark, Said, Taken
+from agent_worker.pipelines.telling.tree import RunTree
 from agent_worker.testing.context import FakeContext
 from agent_worker.tools.registry import ToolError
 from tests.pipelines.running import Counting, run

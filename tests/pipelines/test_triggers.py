@@ -13,7 +13,7 @@ from agent_worker.db.connection import Database
 from agent_worker.domain.errors import InvalidPayload
 from agent_worker.domain.events import Event, visible_events
 from agent_worker.llm.models import Models
-from agent_worker.pipelines.triggers import to_run
+from agent_worker.pipelines.running.triggers import to_run
 from agent_worker.testing.context import FakeContext
 from agent_worker.testing.openai_server import ScriptedOpenAI, Text, ToolCall
 from tests.pipelines.running import Counting, check_leg, data, run

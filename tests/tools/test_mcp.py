@@ -350,7 +350,7 @@ def test_a_server_that_nobody_could_reach_is_refused_at_the_start(wrong: dict[st
 
 
 def test_a_worker_without_servers_imports_no_sdk() -> None:
-    script = "import sys, agent_worker.processors.pipeline, agent_worker.pipelines.runner; print('mcp' in sys.modules)"
+    script = "import sys, agent_worker.processors.pipeline, agent_worker.pipelines.running.runner; print('mcp' in sys.modules)"
     out = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout

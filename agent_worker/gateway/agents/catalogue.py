@@ -14,7 +14,7 @@ from agent_worker.gateway.agents.refusals import invalid, not_found, refusals
 from agent_worker.pipelines.library import Library
 from agent_worker.pipelines.problems import Report
 from agent_worker.pipelines.reading.wire import read_wire
-from agent_worker.pipelines.triggers import to_run
+from agent_worker.pipelines.running.triggers import to_run
 from agent_worker.pipelines.types.inputs import complete_inputs
 from agent_worker.pipelines.validation import validate
 

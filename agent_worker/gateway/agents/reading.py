@@ -16,7 +16,7 @@ from agent_worker.domain.events import ERROR, FINISH
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.records import TaskEvent
 from agent_worker.domain.task import TaskStatus
-from agent_worker.pipelines.legs import Audience, Legs
+from agent_worker.pipelines.telling.legs import Audience, Legs
 
 Extent: TypeAlias = Literal["leg", "rest"]
 """One leg, as the answer to one request; or the rest, that is everything up to the last leg that has ended."""

@@ -19,7 +19,7 @@ from agent_worker.gateway.agents.refusals import invalid
 from agent_worker.gateway.agents.running import Execution, Running, checked_key, outlives_connections
 from agent_worker.gateway.agents.streams import Streams
 from agent_worker.gateway.refusals import AGENTS_PATH
-from agent_worker.pipelines.legs import Audience
+from agent_worker.pipelines.telling.legs import Audience
 
 PREFIX = f"{AGENTS_PATH}/agents"
 KIND = "pipeline"

@@ -17,7 +17,7 @@ from agent_worker.domain.task import TaskStatus
 from agent_worker.gateway.agents.bodies import ToolResult
 from agent_worker.gateway.agents.catalogue import Catalogue
 from agent_worker.gateway.agents.refusals import invalid, not_found, refusals
-from agent_worker.pipelines.usage import Used
+from agent_worker.pipelines.running.usage import Used
 
 LONGEST_KEY = 255
 """Characters of an `Idempotency-Key`."""
