@@ -20,7 +20,7 @@ from agent_worker.llm.openai_errors import translate
 if TYPE_CHECKING:
     from openai.types import ImagesResponse
 
-MAX_PICTURE_BYTES = 8 * 1024 * 1024
+MAX_PICTURE_BYTES = 5 * 1024 * 1024
 """Largest picture that is kept in a `data:` address: it is stored with the task, and sent in its events."""
 
 MAX_REFERENCES = 16

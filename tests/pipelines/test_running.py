@@ -10,6 +10,7 @@ import pytest
 from agent_worker.domain.errors import InvalidPayload, ProcessorError
 from agent_worker.domain.images import ImageRequest, Picture
 from agent_worker.domain.replay import Checkpoint
+from agent_worker.llm.images import MAX_PICTURE_BYTES
 from agent_worker.testing.context import FakeContext
 from agent_worker.tools.function import FunctionTool
 from agent_worker.tools.registry import ToolError
@@ -286,10 +287,15 @@ async def test_pictures_without_a_provider_fail_clearly() -> None:
         await run(definition(worker(steps=steps)), {"TOPIC": "sea", "KIND": "x", "LIST": []})
 
 
-async def test_a_picture_comes_with_its_address() -> None:
+LARGEST_PICTURE = "data:image/png;base64," + "A" * (MAX_PICTURE_BYTES * 4 // 3 + 4)
+
+
+@pytest.mark.parametrize("address", ["https://example.org/sea.png", LARGEST_PICTURE], ids=["web", "data"])
+async def test_a_picture_comes_with_its_address(address: str) -> None:
     class Painter:
         async def generate(self, model: str, request: ImageRequest) -> Picture:
-            return Picture(f"https://example.org/{request.prompt}.png")
+            assert (model, request.prompt) == ("openai/gpt-image", "sea")
+            return Picture(address)
 
     steps = "Draw:\n  block: generate-image\n  prompt: TOPIC\n  imageModel: openai/gpt-image\n  output: A\n"
     result, ctx = await run(
@@ -297,8 +303,8 @@ async def test_a_picture_comes_with_its_address() -> None:
         {"TOPIC": "sea", "KIND": "x", "LIST": []},
         images=Painter(),
     )
-    assert result.output == "https://example.org/sea.png"
-    assert data(ctx, "file-available")[0]["url"] == result.output
+    assert result.output == address
+    assert data(ctx, "file-available")[0]["url"] == address
 
 
 async def test_long_names_of_steps_fit_into_keys_and_stay_different() -> None:

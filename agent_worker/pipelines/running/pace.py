@@ -29,6 +29,10 @@ MOST_HEARD = 8 * 1024 * 1024
 MOST_RETURNED = 1 * 1024 * 1024
 """Characters that a call of a tool may return."""
 
+_PICTURE = "data:image/"
+_PER_LETTER_OF_PICTURES = 4
+"""So many letters of a picture's `data:` address count as one: plain letters are quickly copied and written."""
+
 _LARGE = 64 * 1024
 _TURN_S = 0.001
 _PER_VALUE = 6
@@ -104,13 +108,14 @@ async def beside(look: Callable[[], Result], value: JsonValue) -> Result:
 
 
 def weigh(value: JsonValue, most: int = MOST_AT_ONCE) -> int:
-    """Return about how many characters a value has as JSON; stops counting soon after `most`."""
+    """Return about how many characters a value has as JSON, pictures as a quarter; stops counting soon after `most`."""
     size = 0
     rest: list[JsonValue] = [value]
     while rest and size <= most:
         match rest.pop():
             case str(text):
-                size += len(text)
+                is_picture = text.startswith(_PICTURE) and text.isascii()
+                size += len(text) // _PER_LETTER_OF_PICTURES if is_picture else len(text)
             case Mapping() as members:
                 size += sum(map(len, members)) + _PER_VALUE * len(members)
                 rest += members.values() if size <= most else ()
