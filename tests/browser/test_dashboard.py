@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -12,6 +13,13 @@ from tests.browser.axe import faults
 from tests.browser.dev import Dev
 
 PAINT_MS = 100.0
+
+
+@pytest.fixture
+def no_tasks(dev: Dev) -> None:
+    """No task of an earlier test is left."""
+    with psycopg.connect(str(dev.printed["database_url"]), autocommit=True) as conn:
+        conn.execute("DELETE FROM agent_task_requests")
 
 
 @pytest.fixture
@@ -39,7 +47,7 @@ def ask(page: Page, kind: str, payload: str) -> None:
 
 
 def test_a_new_task_waits_until_somebody_wants_to_see_it_unless_it_is_the_first(
-    dashboard: Page, dev: Dev
+    no_tasks: None, dashboard: Page, dev: Dev
 ) -> None:
     submit(dev, "the first of these")
     expect(dashboard.get_by_role("row").filter(has_text="the first of these")).to_contain_text("completed")
