@@ -22,11 +22,12 @@ BUILD_TIMEOUT_S = 120
 
 
 def install(folder: Path) -> None:
-    """Install what a folder's lock file names, once."""
+    """Install what a folder's lock file names, once; one process at a time."""
     marker = folder / "node_modules" / ".package-lock.json"
-    lock = folder / "package-lock.json"
-    if not marker.exists() or marker.stat().st_mtime < lock.stat().st_mtime:
-        _npm(folder, "ci", "--no-audit", "--no-fund", timeout_s=INSTALL_TIMEOUT_S)
+    with (folder / "package-lock.json").open() as wanted:
+        fcntl.flock(wanted, fcntl.LOCK_EX)
+        if not marker.exists() or marker.stat().st_mtime < os.fstat(wanted.fileno()).st_mtime:
+            _npm(folder, "ci", "--no-audit", "--no-fund", timeout_s=INSTALL_TIMEOUT_S)
 
 
 def build_dashboard() -> None:
