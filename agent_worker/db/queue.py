@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 from uuid import UUID
@@ -120,6 +120,18 @@ class Batch:
             releases=[item for item in self.releases if item[0] == lease],
             parks=[item for item in self.parks if item[0] == lease],
         )
+
+    def drop(self, leases: Container[Lease]) -> None:
+        """Take out what belongs to these leases."""
+        self.deltas = [delta for delta in self.deltas if delta.lease not in leases]
+        self.events = [said for said in self.events if said.lease not in leases]
+        self.checkpoints = [item for item in self.checkpoints if item[0] not in leases]
+        self.children = [child for child in self.children if child.lease not in leases]
+        self.progress = {lease: value for lease, value in self.progress.items() if lease not in leases}
+        self.finals = [final for final in self.finals if final.lease not in leases]
+        self.retries = [item for item in self.retries if item[0] not in leases]
+        self.releases = [item for item in self.releases if item[0] not in leases]
+        self.parks = [item for item in self.parks if item[0] not in leases]
 
     @property
     def is_empty(self) -> bool:

@@ -72,6 +72,8 @@ class _Attempt:
     stop_reason: StopReason | None = None
     give_up_at: float = 0.0
     """When a stopped processor is left behind."""
+    is_again: bool = False
+    """An attempt of the same lease was running here when the database gave the task out anew."""
     has_ended: bool = False
     """Its outcome is decided; from here on nothing stops it and nothing it does counts."""
 
@@ -187,6 +189,7 @@ class Executor:
         attempt = _Attempt(task, lease, now, limit_s, now + limit_s)
         if (previous := self._attempts.get(task.id)) is not None:
             # The database gave the task out anew, so what this one does no longer counts.
+            attempt.is_again = previous.lease == lease
             self._end(previous, None)
             if previous.runner is not None:
                 previous.runner.cancel()
@@ -260,13 +263,13 @@ class Executor:
         task = attempt.task
         try:
             offer = self._offer(task.kind)
-            if task.id in self._unrecorded:
-                # Its reply was lost, and sent again it may take this attempt away: a park or a release takes back its
-                # count, so this one has the same lease.
-                await self._settling.setdefault(task.id, asyncio.Event()).wait()
+            had_lease = attempt.is_again or task.id in self._unrecorded
+            if had_lease:
+                await self._settle(attempt)
                 if attempt.lease not in await self._queue.held() or attempt.has_ended:
                     return None
-            known, last_seq = ({}, 0) if task.resume is Resume.FRESH else await self._history(task)
+            is_fresh = task.resume is Resume.FRESH and not had_lease
+            known, last_seq = ({}, 0) if is_fresh else await self._history(task)
             attempt.ctx = ctx = LiveContext(
                 task,
                 lease=attempt.lease,
@@ -288,6 +291,18 @@ class Executor:
             return self._raised_outcome(task, deciding(group))
         except Exception as error:  # noqa: BLE001 - the one place that answers for every processor
             return self._raised_outcome(task, error)
+
+    async def _settle(self, attempt: _Attempt) -> None:
+        """Wait until an earlier attempt that may have the same lease can write no more.
+
+        A park or a release takes back its count, so the next attempt has the same lease; and so has one whose claim was
+        lost with a crash of the server. What is sent again then may still be written, and may take this attempt away.
+        """
+        task_id = attempt.task.id
+        if attempt.is_again:
+            await self._recorder.settle(attempt.lease)
+        if task_id in self._unrecorded:
+            await self._settling.setdefault(task_id, asyncio.Event()).wait()
 
     def _offer(self, kind: str) -> _Offer:
         try:

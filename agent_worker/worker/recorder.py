@@ -18,7 +18,7 @@ import enum
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 import structlog
@@ -84,6 +84,7 @@ class Recorder(Loop[int]):
         self._spoken: set[Lease] = set()
         self._batch = Batch()
         self._waiters: list[tuple[Lease, Done]] = []
+        self._settling: set[Lease] = set()
         self._urgent = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -137,6 +138,17 @@ class Recorder(Loop[int]):
     def open(self, lease: Lease, last_seq: int) -> None:
         """Begin the stream of an attempt whose task's last event so far is `last_seq`; before it says the first thing."""
         self._streams[lease] = self._stream(last_seq)
+
+    async def settle(self, lease: Lease) -> None:
+        """Drop what an earlier attempt left under the same lease, and wait until what is under way has been written or not.
+
+        A claim that was lost with a crash of the server and that this worker made anew has the lease of the first one.
+        """
+        self._drop({lease})
+        if not self._idle.is_set():
+            self._settling.add(lease)
+            await self._idle.wait()
+            self._settling.discard(lease)
 
     def close(self, lease: Lease) -> None:
         """Forget an attempt's stream; what it said and is not yet written is dropped."""
@@ -279,10 +291,21 @@ class Recorder(Loop[int]):
             for _, done in waiters:
                 done(Fate.WRITTEN)
             return
+        # What has gathered meanwhile is lost as well: were the task claimed anew under the same lease, it would be written,
+        # and what it follows upon would be missing.
+        self._drop(lost)
         for lease, done in waiters:
             done(refused.get(lease, Fate.LOST if lease in lost else Fate.WRITTEN))
-        for lease in lost:
+        for lease in lost - self._settling:
             self._on_lost(lease)
+
+    def _drop(self, leases: Collection[Lease]) -> None:
+        """Take these leases out of what is to be written, and say so."""
+        self._batch.drop(leases)
+        dropped = [done for lease, done in self._waiters if lease in leases]
+        self._waiters = [waiter for waiter in self._waiters if waiter[0] not in leases]
+        for done in dropped:
+            done(Fate.LOST)
 
     async def _write(self, batch: Batch) -> tuple[set[Lease], dict[Lease, Unstorable]]:
         try:

@@ -196,7 +196,9 @@ async def test_a_run_whose_worker_is_lost_goes_on_or_ends_in_the_same_leg(
             assert kinds(first)[-3:] == ["block-end", "worker-result", "error"]
             assert first[-1]["code"] == "worker_lost"
         else:
-            assert kinds(first).count("start") == 2
+            assert kinds(first).count("start") >= 2, (
+                "one of each attempt; the one that leaves may begin one more"
+            )
 
 
 @pytest.mark.parametrize("steps", [ASKING, "Rest: {block: wait, for: 10m}\n"])
