@@ -238,6 +238,7 @@ async def test_a_model_uses_tools_in_rounds_and_none_is_repeated_after_a_questio
     async with start_worker(pipeline(tool), models=models):
         task_id = await rows.insert("pipeline", payload(protocol))
         await rows.reaches(task_id, "waiting")
+        assert (await rows.question(task_id))["expires_at"] is None, "however much later it is answered"
         request = next(data for kind, data in await rows.events(task_id) if kind == "client-tool-request")
         (call,) = request["toolCalls"]
         await rows.answer(task_id, {"toolResults": [{"toolCallId": call["toolCallId"], "result": "today"}]})

@@ -166,7 +166,7 @@ class Caller:
         ]
         # Each try asks anew; a replay makes the tries again and finds their answers.
         key = f"client-{part}-{self._step.attempt}:{self._step.place}"
-        answers = await execution.quiet.ask(lambda: ctx.ask_client(key, asked))
+        answers = await execution.quiet.ask(lambda: ctx.ask_client(key, asked, timeout_s=None))
         found = {str(each.get("toolCallId")): each for each in answers if isinstance(each, Mapping)}
         return {call.id: _answered(found.get(call.id)) for call in calls}
 
