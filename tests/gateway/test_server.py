@@ -58,7 +58,7 @@ def parts() -> APIRouter:
 
     @made.get("/slow")
     async def slow() -> None:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     @made.websocket("/echo")
     async def echo(socket: WebSocket) -> None:

@@ -302,14 +302,21 @@ async def test_closing_ends_the_programs_and_refuses_what_comes_later(shop: Shop
     await servers.close()
 
 
-async def test_a_program_that_never_answers_is_a_failed_call_also_when_the_worker_stops_meanwhile() -> None:
-    mute = McpStdio(command=sys.executable, args=("-c", "import time; time.sleep(60)"))
+async def test_a_program_that_never_answers_is_a_failed_call_also_when_the_worker_stops_meanwhile(
+    tmp_path: Path,
+) -> None:
+    begun = tmp_path / "begun"
+    mute = McpStdio(
+        command=sys.executable,
+        args=("-c", f"import pathlib, sys; pathlib.Path({str(begun)!r}).touch(); sys.stdin.read()"),
+    )
     servers = McpServers({"mute": mute}, timeout_s=1)
     with pytest.raises(ToolError, match="longer than 1 s"):
         await servers.tools("mute")
+    await asyncio.to_thread(begun.unlink, missing_ok=True)
     patient = McpServers({"mute": mute}, timeout_s=60)
     call = asyncio.create_task(patient.call("mute", "any", {}, idempotency_key="k"))
-    await asyncio.wait([call], timeout=0.5)
+    await until(begun.exists)
     await patient.close()
     with pytest.raises(ToolError, match="was left before it had answered"):
         await call
