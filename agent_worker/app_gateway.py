@@ -9,7 +9,6 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,7 +174,7 @@ def require_installed() -> None:
     Raises:
         ConfigurationError: They are not; names the command that installs them.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn", "httptools", "jwt")):
+    if any(importlib.util.find_spec(name) is None for name in LIBRARIES):
         raise ConfigurationError(
             "the gateway is not installed · its packages come as an extra · "
             "run: pip install 'agent-worker[gateway]', or start a worker alone: agent-worker run"
@@ -199,14 +198,8 @@ def require_closed(settings: Settings) -> None:
     """Make sure that a gateway others can reach has keys that its owner chose.
 
     Raises:
-        ConfigurationError: It listens beyond this machine, and a key, or how tokens are checked, is not set; or a
-            library it stands on is not installed.
+        ConfigurationError: It listens beyond this machine, and a key, or how tokens are checked, is not set.
     """
-    if missing_parts := [name for name in LIBRARIES if find_spec(name) is None]:
-        raise ConfigurationError(
-            f"the gateway's libraries are not installed ({', '.join(missing_parts)}) · "
-            "run: pip install 'agent-worker[gateway]'"
-        )
     from agent_worker.domain.loopback import is_loopback
 
     if is_loopback(settings.gateway_host):

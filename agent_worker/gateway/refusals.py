@@ -61,19 +61,23 @@ def _of_agents(error: GatewayError) -> tuple[int, dict[str, Any]]:
     return error.status, {"error": str(error), "code": error.code}
 
 
+def database_away() -> GatewayError:
+    """Return what to tell while the database is away: not its message, whose hosts and ports are nobody's business."""
+    return GatewayError(
+        "Database connection error. Retrying the connection.",
+        status=503,
+        code="PGRST000",
+        headers={"Retry-After": "1"},
+    )
+
+
 def as_gateway_error(error: Exception) -> GatewayError | None:
     """Return what to tell of an error that is known; None for one that nobody expected."""
     match error:
         case GatewayError():
             return error
         case DatabaseUnavailable():
-            # The message names hosts and ports, which are nobody's business out there.
-            return GatewayError(
-                "Database connection error. Retrying the connection.",
-                status=503,
-                code="PGRST000",
-                headers={"Retry-After": "1"},
-            )
+            return database_away()
         case ValueRefused():
             return GatewayError("A value is refused by the database", status=422, code="validation_failed")
         case RequestValidationError():

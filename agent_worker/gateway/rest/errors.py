@@ -13,6 +13,7 @@ from agent_worker.db.access import refusals
 from agent_worker.db.access.refusals import AccessRefused, StatementRefused
 from agent_worker.domain.caller import ANON, Caller
 from agent_worker.domain.errors import AgentWorkerError, DatabaseUnavailable, GatewayError
+from agent_worker.gateway.refusals import database_away
 from agent_worker.gateway.rest.scanner import SyntaxProblem
 
 _STATUSES: Mapping[str, int] = {
@@ -69,12 +70,7 @@ def refused(error: AgentWorkerError, caller: Caller | None) -> GatewayError:
         case AccessRefused():
             return _access(error)
         case DatabaseUnavailable():
-            return GatewayError(
-                "Database connection error. Retrying the connection.",
-                status=503,
-                code="PGRST000",
-                headers={"Retry-After": "1"},
-            )
+            return database_away()
         case _:
             raise error
 
