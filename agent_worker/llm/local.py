@@ -82,7 +82,14 @@ class LocalChat:
         if self._access is not None and self._endpoint == endpoint:
             return self._access
         former = self._access
-        access = OpenAIAccess(api_key=endpoint.api_key, base_url=endpoint.base_url, timeouts=self._timeouts)
+        access = OpenAIAccess(
+            api_key=endpoint.api_key,
+            base_url=endpoint.base_url,
+            timeouts=self._timeouts,
+            # llama.cpp's server promises to keep a connection and closes it after each streamed answer: now and then a
+            # request would be written into it before the end is seen.
+            keeps_connections=False,
+        )
         self._access, self._endpoint = access, endpoint
         if former is not None:
             await former.close()

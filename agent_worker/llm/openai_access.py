@@ -41,14 +41,21 @@ class OpenAIAccess:
         api_key: Sent as bearer token.
         base_url: Ends in `/v1`, as a rule.
         timeouts: Limits of one request.
+        keeps_connections: Whether a request may travel on the connection of an earlier one.
     """
 
     def __init__(
-        self, *, api_key: SecretStr, base_url: str = OPENAI_URL, timeouts: Timeouts = DEFAULT_TIMEOUTS
+        self,
+        *,
+        api_key: SecretStr,
+        base_url: str = OPENAI_URL,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        keeps_connections: bool = True,
     ) -> None:
         self.api_key = api_key
         self.base_url = base_url
         self._timeouts = timeouts
+        self._keeps_connections = keeps_connections
         self._http: openai.DefaultAsyncHttpxClient | None = None
         self._client: openai.AsyncOpenAI | None = None
 
@@ -83,6 +90,7 @@ class OpenAIAccess:
                 base_url=self.base_url,
                 timeout=self.timeout,
                 trust_env=not is_loopback(urlsplit(self.base_url).hostname),
+                headers=None if self._keeps_connections else {"Connection": "close"},
             )
         return self._http
 

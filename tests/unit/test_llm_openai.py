@@ -222,7 +222,16 @@ async def test_leaving_early_closes_the_connection_at_once() -> None:
             assert await asyncio.to_thread(server.wait_until, lambda s: s.abandoned == 1)
 
 
-async def test_connections_are_kept_between_requests_and_opened_again_after_close() -> None:
+@pytest.mark.parametrize(("keeps", "told"), [(True, "keep-alive"), (False, "close")])
+async def test_a_server_is_told_whether_its_connection_is_used_again(*, keeps: bool, told: str) -> None:
+    with ScriptedOpenAI() as server:
+        access = OpenAIAccess(api_key=KEY, base_url=server.base_url, keeps_connections=keeps)
+        await hear(OpenAIChat("openai/x", access), request())
+        await access.close()
+    assert server.requests[0].headers["connection"] == told
+
+
+async def test_connections_are_opened_again_after_close() -> None:
     with ScriptedOpenAI() as server:
         access = OpenAIAccess(api_key=KEY, base_url=server.base_url)
         model = OpenAIChat("openai/x", access)
