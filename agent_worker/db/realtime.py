@@ -30,6 +30,7 @@ from websockets.exceptions import WebSocketException
 
 from agent_worker.db.link import CHANNEL
 from agent_worker.db.project import Project
+from agent_worker.domain.backoff import Backoff
 
 logger = structlog.get_logger(__name__)
 
@@ -51,7 +52,7 @@ FLOW_TIMEOUT_S = 30.0
 HEALTH_INTERVAL_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 """A half-open connection never says good-bye."""
-LONGEST_BACKOFF_S = 60.0
+BACKOFF = Backoff(base_s=1.0, max_s=60.0)
 RENEW_S = 900.0
 """The library may go deaf without a word (its reader died of something): no connection is trusted for longer."""
 
@@ -107,8 +108,8 @@ class Realtime:
                 failures = 0
                 if reason is not None:
                     logger.warning("realtime.lost", target=self._project.target, error=reason)
-            longest_s = min(1.0 * 2.0 ** min(failures, 10), LONGEST_BACKOFF_S)
-            await asyncio.sleep(random.uniform(0.5, 1.0) * longest_s)  # noqa: S311 - spreads load, guards nothing
+            roll = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+            await asyncio.sleep(BACKOFF.delay_s(failures + 1, roll=roll))
 
     async def _follow(self) -> str | None:
         """Connect, and pass hints on until the connection is lost; returns why it was, None when it was given up."""

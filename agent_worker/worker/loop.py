@@ -10,13 +10,15 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from agent_worker.domain.backoff import Backoff
 from agent_worker.domain.errors import DatabaseUnavailable
 
 logger = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
 
-_MAX_BACKOFF_S = 5.0
+_BACKOFF = Backoff(base_s=0.5, max_s=5.0)
+_SHORTEST_S = 0.1
 
 
 class Signal(Generic[Result]):
@@ -104,10 +106,10 @@ class Loop(abc.ABC, Generic[Result]):
                 failures += 1
                 if failures == 1:
                     logger.warning("loop.database_unavailable", loop=type(self).__name__, error=str(exc))
-                delay_s = random.uniform(0.1, min(0.25 * 2.0**failures, _MAX_BACKOFF_S))  # noqa: S311 - jitter
+                delay_s = max(_BACKOFF.delay_s(failures, roll=random.random()), _SHORTEST_S)  # noqa: S311 - jitter
             except Exception:
                 logger.exception("loop.failed", loop=type(self).__name__)
-                delay_s = max(self.interval_s, 0.1)
+                delay_s = max(self.interval_s, _SHORTEST_S)
             else:
                 if failures:
                     logger.info("loop.recovered", loop=type(self).__name__, failures=failures)

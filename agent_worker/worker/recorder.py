@@ -24,6 +24,7 @@ from typing import TypeAlias
 import structlog
 
 from agent_worker.db.queue import Batch, Final, Queue, Spawned
+from agent_worker.domain.backoff import Backoff
 from agent_worker.domain.errors import (
     ConfigurationError,
     DatabaseUnavailable,
@@ -44,6 +45,9 @@ logger = structlog.get_logger(__name__)
 
 MAX_BUFFERED_EVENTS = 10_000
 """Events held while the database is away or slow; then tasks that speak have to wait."""
+
+_BACKOFF = Backoff(base_s=0.1, max_s=2.0)
+"""A deadlock passes at once, an outage does not: short first."""
 
 
 class Fate(enum.Enum):
@@ -334,8 +338,7 @@ class Recorder(Loop[int]):
                 failures += 1
                 if failures == 1:
                     logger.warning("recorder.waiting", leases=len(batch.leases()), error=str(exc))
-                # A deadlock passes at once, an outage does not: short first, then up to two seconds.
-                await asyncio.sleep(random.uniform(0, min(0.05 * 2.0**failures, 2.0)))  # noqa: S311 - jitter
+                await asyncio.sleep(_BACKOFF.delay_s(failures, roll=random.random()))  # noqa: S311 - jitter
             else:
                 if failures:
                     logger.info("recorder.recovered", leases=len(batch.leases()), failures=failures)
