@@ -15,12 +15,13 @@ from agent_worker.db.access.access import TIMEOUTS_S
 from agent_worker.db.access.acting import Acting, Circumstances
 from agent_worker.db.admission import refusals, storable_json
 from agent_worker.db.connection import Database
-from agent_worker.db.questions import ANSWER_TOO_LATE, question_of
+from agent_worker.db.questions import ANSWER_TOO_LATE
 from agent_worker.db.transport import Transport
 from agent_worker.domain.caller import ANON, Caller
 from agent_worker.domain.client_errors import AnswerNotAllowed, ResultsRefused, TaskNotFound
 from agent_worker.domain.errors import AgentWorkerError
 from agent_worker.domain.json import JsonObject
+from agent_worker.domain.records import Question
 from agent_worker.domain.task import TaskStatus
 from agent_worker.domain.tool_results import Answer, match_results, result_ids
 
@@ -85,7 +86,7 @@ class Continuing:
             if not rows:
                 raise TaskNotFound(f"there is no task {task_id}")
             ((status, asked_seq, after_seq),) = rows
-            questions = [question_of(row) for row in await work.call("task_questions", {"task_id": task_id})]
+            questions = [Question(*row) for row in await work.call("task_questions", {"task_id": task_id})]
             try:
                 answers = match_results(questions, results)
             except ResultsRefused as refused:

@@ -53,7 +53,7 @@ class Definitions:
             raise DefinitionRefused(str(error)) from error
         except ValueRefused as error:
             raise DefinitionRefused(_rule(error)) from error
-        return Pushed(id=row[0], slug=row[1], version=row[2], is_new=row[3])
+        return Pushed(*row)
 
     async def find(self, reference: str, version: int | None = None) -> StoredDefinition | None:
         """Return one version, the newest when none is named.
@@ -66,29 +66,12 @@ class Definitions:
         rows = await self._transport.call(
             "find_definition", {"kind": self._kind, "reference": reference, "version": version}
         )
-        if not rows:
-            return None
-        ((id_, slug, found, content, created_at, updated_at),) = rows
-        return StoredDefinition(
-            id=id_, slug=slug, version=found, content=content, created_at=created_at, updated_at=updated_at
-        )
+        return StoredDefinition(*rows[0]) if rows else None
 
     async def heads(self) -> list[DefinitionHead]:
         """Return what is in use, by slug, without contents."""
         rows = await self._transport.call("list_definitions", {"kind": self._kind})
-        return [
-            DefinitionHead(
-                id=row[0],
-                slug=row[1],
-                version=row[2],
-                name=row[3],
-                description=row[4],
-                format=row[5],
-                created_at=row[6],
-                updated_at=row[7],
-            )
-            for row in rows
-        ]
+        return [DefinitionHead(*row) for row in rows]
 
     async def versions(self, reference: str) -> list[tuple[int, datetime]]:
         """Return each version with the time when it was pushed, newest first; nothing when there is no such definition."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -26,12 +25,12 @@ class Questions:
     async def open(self, *, assignee: UUID | None = None, limit: int = 100) -> list[Question]:
         """Return questions that wait for an answer, oldest first; of everybody, or assigned to one user."""
         params = {"assignee": assignee, "limit": limit}
-        return [question_of(row) for row in await self._db.fetch_all(sql("open_questions"), params)]
+        return [Question(*row) for row in await self._db.fetch_all(sql("open_questions"), params)]
 
     async def of_task(self, task_id: UUID) -> list[Question]:
         """Return everything a task ever asked, in order."""
         rows = await self._db.fetch_all(sql("task_questions"), {"task_id": task_id})
-        return [question_of(row) for row in rows]
+        return [Question(*row) for row in rows]
 
     async def find_by_prefix(self, prefix: str) -> UUID:
         """Return the one question whose id begins so.
@@ -71,27 +70,4 @@ class Questions:
             raise QuestionClosed(f"{exc.diag.message_primary} · {exc.diag.message_hint}") from exc
         if not rows:
             raise TaskNotFound(f"there is no question {question_id}")
-        return question_of(rows[0])
-
-
-def question_of(row: tuple[Any, ...]) -> Question:
-    """Return a row as a value; the columns are those of `task_questions.sql`."""
-    return Question(
-        id=row[0],
-        task_id=row[1],
-        key=row[2],
-        type=row[3],
-        title=row[4],
-        description=row[5],
-        form=row[6],
-        context=row[7],
-        priority=row[8],
-        status=row[9],
-        assignee=row[10],
-        user_id=row[11],
-        response=row[12],
-        responded_by=row[13],
-        expires_at=row[14],
-        created_at=row[15],
-        responded_at=row[16],
-    )
+        return Question(*rows[0])

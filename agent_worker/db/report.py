@@ -28,7 +28,7 @@ class Report:
         """Return the fleet at this moment, by the database's clock."""
         queued = await self._db.fetch_all(sql("status_pending"))
         ((scheduled, postponed, postponed_s),) = await self._db.fetch_all(sql("status_scheduled"))
-        held = {"grace_s": OVERDUE_GRACE_S, "limit": 20}
+        held = {"grace_s": OVERDUE_GRACE_S, "limit": STUCK_SHOWN}
         ((waiting, processing, orphaned, overdue),) = await self._db.fetch_all(sql("status_held"), held)
         stuck = await self._db.fetch_all(sql("status_stuck"), held) if orphaned or overdue else []
         (recent,) = await self._db.fetch_all(sql("status_recent"), {"look_back": self._look_back})

@@ -34,7 +34,7 @@ class Schedules:
                 f"there is a schedule {new.name!r} already",
                 hint="remove it first: agent-worker schedules remove, or write over it: --replace",
             )
-        return _schedule(rows[0])
+        return Schedule(*rows[0])
 
     async def replace(self, new: NewSchedule) -> Schedule:
         """Write a schedule over the one of its name, if there is one, and return its row.
@@ -47,7 +47,7 @@ class Schedules:
         """
         with refusals():
             (row,) = await self._db.fetch_all(sql("replace_schedule"), await self._columns(new))
-        return _schedule(row)
+        return Schedule(*row)
 
     async def remove(self, name: str) -> None:
         """Delete a schedule; the tasks it has inserted stay.
@@ -60,7 +60,7 @@ class Schedules:
 
     async def all(self) -> list[Schedule]:
         """Return every schedule, by name."""
-        return [_schedule(row) for row in await self._db.fetch_all(sql("list_schedules"))]
+        return [Schedule(*row) for row in await self._db.fetch_all(sql("list_schedules"))]
 
     async def _columns(self, new: NewSchedule) -> dict[str, Any]:
         timetable = Timetable(new.cron, new.timezone)
@@ -78,24 +78,3 @@ class Schedules:
             "max_attempts": new.max_attempts,
             "next_fire_at": timetable.after(now),
         }
-
-
-def _schedule(row: tuple[Any, ...]) -> Schedule:
-    return Schedule(
-        name=row[0],
-        cron=row[1],
-        timezone=row[2],
-        kind=row[3],
-        request_payload=row[4],
-        priority=row[5],
-        enterprise_id=row[6],
-        user_id=row[7],
-        timeout_s=row[8],
-        max_attempts=row[9],
-        enabled=row[10],
-        created_at=row[11],
-        next_fire_at=row[12],
-        last_slot=row[13],
-        last_task_id=row[14],
-        error=row[15],
-    )

@@ -209,63 +209,19 @@ def _columns(tasks: Sequence[NewTask]) -> dict[str, Any]:
     }
 
 
+# The columns come in the order of the fields.
+
+
 def _record(row: tuple[Any, ...]) -> TaskRecord:
-    return TaskRecord(
-        id=row[0],
-        kind=row[1],
-        status=TaskStatus(row[2]),
-        request_payload=row[3],
-        response_payload=row[4],
-        user_id=row[5],
-        enterprise_id=row[6],
-        priority=row[7],
-        run_at=row[8],
-        attempt=row[9],
-        max_attempts=row[10],
-        timeout_s=row[11],
-        dedupe_key=row[12],
-        cancel_requested_at=row[13],
-        progress=row[14],
-        parent_id=row[15],
-        worker_id=row[16],
-        created_at=row[17],
-        started_at=row[18],
-        finished_at=row[19],
-        updated_at=row[20],
-    )
+    task_id, kind, status, *others = row
+    return TaskRecord(task_id, kind, TaskStatus(status), *others)
 
 
 def _result(row: tuple[Any, ...]) -> TaskResult:
-    return TaskResult(
-        id=row[0],
-        kind=row[1],
-        status=TaskStatus(row[2]),
-        response={} if row[3] is None else row[3],
-        attempts=row[4],
-        created_at=row[5],
-        started_at=row[6],
-        finished_at=row[7],
-    )
+    task_id, kind, status, response, *others = row
+    return TaskResult(task_id, kind, TaskStatus(status), response or {}, *others)
 
 
 def _row(row: tuple[Any, ...]) -> TaskRow:
-    return TaskRow(
-        id=row[0],
-        kind=row[1],
-        status=TaskStatus(row[2]),
-        priority=row[3],
-        attempt=row[4],
-        max_attempts=row[5],
-        user_id=row[6],
-        enterprise_id=row[7],
-        worker_id=row[8],
-        progress=row[9],
-        error=row[10],
-        code=row[11],
-        run_at=row[12],
-        cancel_requested_at=row[13],
-        created_at=row[14],
-        started_at=row[15],
-        finished_at=row[16],
-        updated_at=row[17],
-    )
+    task_id, kind, status, *others = row
+    return TaskRow(task_id, kind, TaskStatus(status), *others)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from agent_worker.db.connection import Database
@@ -24,7 +23,11 @@ class Workers:
 
     async def all(self) -> Sequence[WorkerRow]:
         """Return the living, and those that vanished in the last hour, by name."""
-        return [_worker(row) for row in await self._db.fetch_all(sql("status_workers"))]
+        rows = await self._db.fetch_all(sql("status_workers"))
+        return [
+            WorkerRow(worker_id, name, host, pid, tuple(kinds), *others)
+            for worker_id, name, host, pid, kinds, *others in rows
+        ]
 
     async def drain(self, name: str) -> UUID:
         """Have a living worker finish what it runs and leave; returns its id, at once.
@@ -37,20 +40,3 @@ class Workers:
                 await self._db.fetch_value(sql("drain_worker"), {"id": worker.id})
                 return worker.id
         raise WorkerNotFound(f"no living worker is called {name} · `agent-worker workers list` shows all")
-
-
-def _worker(row: tuple[Any, ...]) -> WorkerRow:
-    return WorkerRow(
-        id=row[0],
-        name=row[1],
-        host=row[2],
-        pid=row[3],
-        kinds=tuple(row[4]),
-        concurrency=row[5],
-        in_flight=row[6],
-        state=row[7],
-        version=row[8],
-        lease_s=row[9],
-        heartbeat_age_s=row[10],
-        started_at=row[11],
-    )

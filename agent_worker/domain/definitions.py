@@ -10,10 +10,11 @@ from uuid import UUID
 
 from agent_worker.domain.errors import ProcessorError
 from agent_worker.domain.json import JsonObject
+from agent_worker.domain.records import Record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredDefinition:
+@dataclass(frozen=True, slots=True)
+class StoredDefinition(Record):
     """One version of a definition.
 
     Attributes:
@@ -32,17 +33,6 @@ class StoredDefinition:
     created_at: datetime
     updated_at: datetime
 
-    def as_json(self) -> JsonObject:
-        """Return the fields, times in ISO 8601."""
-        return {
-            "id": str(self.id),
-            "slug": self.slug,
-            "version": self.version,
-            "content": self.content,
-            "created_at": self.created_at.isoformat(),
-            "updated_at": self.updated_at.isoformat(),
-        }
-
     @classmethod
     def read(cls, written: Mapping[str, Any]) -> StoredDefinition:
         """Return what `as_json` wrote."""
@@ -56,8 +46,8 @@ class StoredDefinition:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DefinitionHead:
+@dataclass(frozen=True, slots=True)
+class DefinitionHead(Record):
     """A definition that is in use, without its content.
 
     Attributes:
@@ -75,21 +65,8 @@ class DefinitionHead:
     created_at: datetime
     updated_at: datetime
 
-    def as_json(self) -> JsonObject:
-        """Return the fields, times in ISO 8601."""
-        return {
-            "id": str(self.id),
-            "slug": self.slug,
-            "version": self.version,
-            "name": self.name,
-            "description": self.description,
-            "format": self.format,
-            "created_at": self.created_at.isoformat(),
-            "updated_at": self.updated_at.isoformat(),
-        }
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Pushed:
     """What a push came to.
 

@@ -87,7 +87,7 @@ class Recent(Record):
         return self.failed >= FAILING_AT_LEAST and self.failed > FAILING_SHARE * ended
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class WorkerRow(Record):
     """One worker. `state` is running, draining, stopped or lost (silent for longer than its lease)."""
 

@@ -74,7 +74,7 @@ class NewTask:
     dedupe_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TaskRow(Record):
     """One line of a list of tasks.
 
@@ -117,7 +117,7 @@ class TaskList(Record):
     looked_back_to: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TaskRecord(Record):
     """Everything a task's row says."""
 
@@ -155,7 +155,7 @@ class TaskEvent(Record):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TaskResult(Record):
     """A task as somebody who waits for it sees it.
 
@@ -197,7 +197,7 @@ class Change(Record):
     after: TaskStatus | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Question(Record):
     """What a task asks a person, or a client's tools.
 
@@ -249,7 +249,7 @@ class NewSchedule:
     max_attempts: int = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Schedule(Record):
     """Everything a schedule's row says.
 
