@@ -46,61 +46,40 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 """Every command with the first sentence of its help, as `--help` lists them."""
 
-TASKS_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "Commands": {
+        "tasks": {
             "list": "List tasks by their last change, newest first.",
             "show": "Show one task: what happened when, what went in and what came out.",
             "cancel": "Stop tasks.",
             "retry": "Run ended tasks again.",
             "answer": "Answer what a task asks a person or the client's tools; the task goes on by itself.",
-        }
-    }
-)
-
-SCHEDULES_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "Commands": {
+        },
+        "schedules": {
             "add": "Insert a task again and again, by the clock.",
             "list": "List schedules: when each fires next, when it last did, and what is wrong.",
             "remove": "Delete a schedule; the tasks it has inserted stay.",
-        }
-    }
-)
-
-
-LIMITS_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "Commands": {
+        },
+        "limits": {
             "set": "Limit how many tasks run at once, or start in a while.",
             "list": "List limits and pauses, and how many tasks each counts now.",
             "remove": "Delete a limit; what it held back starts at once.",
-        }
-    }
-)
-
-PIPELINES_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "Commands": {
+        },
+        "pipelines": {
             "validate": "Say what is wrong with definitions, with file and line.",
             "run": "Run a pipeline and tell its steps as they run.",
             "replay": "Tell a run of the past, or one that still runs, as far as it is.",
             "push": "Store definitions, each as the next version of its slug, for tasks that run it by name.",
             "list": "List the definitions that are stored, with their newest versions.",
             "show": "Show one stored definition: its inputs, its steps and its versions.",
-        }
-    }
-)
-
-
-WORKERS_SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "Commands": {
+        },
+        "workers": {
             "list": "List the workers that live, and those that vanished in the last hour.",
             "drain": "Have a worker finish what it runs, and leave.",
-        }
+        },
     }
 )
+"""Commands that have commands of their own, in the same form; the module of `tasks list` is `tasks_list`."""
 
 
 class LazyGroup(TyperGroup):
@@ -119,9 +98,9 @@ class LazyGroup(TyperGroup):
         if cmd_name not in names:
             close = difflib.get_close_matches(cmd_name, names, n=1)
             ctx.fail(f"there is no command {cmd_name!r}" + (f"; did you mean {close[0]}?" if close else ""))
+        if not self.prefix and cmd_name in GROUPS:
+            return _group(cmd_name)
         module = importlib.import_module(f"agent_worker.cli.{self.prefix}{cmd_name}")
-        if isinstance(found := vars(module).get("group"), typer.Typer):
-            return get_command(found)
         alone = plain_typer()
         alone.command(cmd_name)(vars(module)[f"{self.prefix}{cmd_name}"])
         return get_command(alone)
@@ -142,6 +121,21 @@ class Program(LazyGroup):
         """Run the command that was asked for."""
         with leaving():
             return super().invoke(ctx)
+
+
+def _group(name: str) -> Any:
+    """Return a command that has commands; called without one, it shows its help."""
+    (sentence,) = (commands[name] for commands in SECTIONS.values() if name in commands)
+    group = plain_typer(cls=LazyGroup, name=name, help=sentence)
+    group.callback(invoke_without_command=True)(_show_help)
+    command: Any = get_command(group)
+    command.sections, command.prefix = {"Commands": GROUPS[name]}, f"{name}_"
+    return command
+
+
+def _show_help(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
 
 
 def main() -> None:

@@ -11,24 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agent_worker.cli.program import (
-    LIMITS_SECTIONS,
-    PIPELINES_SECTIONS,
-    SCHEDULES_SECTIONS,
-    SECTIONS,
-    TASKS_SECTIONS,
-    WORKERS_SECTIONS,
-)
+from agent_worker.cli.program import GROUPS, SECTIONS
 from agent_worker.cli.screen import program_here
 from tests.cli.program import PROGRAM, Program, environment
 
-GROUPS = {
-    "tasks": TASKS_SECTIONS["Commands"],
-    "schedules": SCHEDULES_SECTIONS["Commands"],
-    "limits": LIMITS_SECTIONS["Commands"],
-    "workers": WORKERS_SECTIONS["Commands"],
-    "pipelines": PIPELINES_SECTIONS["Commands"],
-}
 COMMANDS = {name: name for commands in SECTIONS.values() for name in commands if name not in GROUPS}
 MODULES = {
     f"{group}_{name}": sentence for group, names in GROUPS.items() for name, sentence in names.items()
