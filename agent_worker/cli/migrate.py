@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import json
 import time
 from typing import Annotated
 
@@ -12,6 +10,7 @@ import typer
 
 from agent_worker import app
 from agent_worker.cli.options import AsJson, DatabaseUrl
+from agent_worker.cli.screen import print_json
 from agent_worker.cli.session import read_settings
 from agent_worker.db.migrate import MigrationStatus, status
 from agent_worker.db.migrate import migrate as apply
@@ -52,7 +51,7 @@ def _apply(database_url: str, *, as_json: bool) -> None:
 
     report = asyncio.run(apply(database_url, on_applied=tell))
     if as_json:
-        print(json.dumps(dataclasses.asdict(report)))
+        print_json(report.as_json())
         return
     if report.bootstrapped:
         print(
@@ -69,7 +68,7 @@ def _apply(database_url: str, *, as_json: bool) -> None:
 def _show_status(database_url: str, *, as_json: bool) -> None:
     found = asyncio.run(status(database_url))
     if as_json:
-        print(json.dumps(dataclasses.asdict(found)))
+        print_json(found.as_json())
         return
     print(f"{found.target} · {_verdict(found)}")
     rows = [

@@ -24,6 +24,7 @@ from agent_worker.db.migration_files import Migration, bootstrap_file, load_migr
 from agent_worker.db.queries import sql
 from agent_worker.db.transport import Transport
 from agent_worker.domain.errors import ConfigurationError, SchemaOutOfDate
+from agent_worker.domain.records import Record
 
 __all__ = ["Migration", "MigrationReport", "MigrationStatus", "check_schema", "migrate", "status"]
 
@@ -39,7 +40,7 @@ _AS_OWNER = (
 
 
 @dataclass(frozen=True, slots=True)
-class MigrationReport:
+class MigrationReport(Record):
     """What `migrate` did.
 
     Attributes:
@@ -56,7 +57,7 @@ class MigrationReport:
 
 
 @dataclass(frozen=True, slots=True)
-class MigrationStatus:
+class MigrationStatus(Record):
     """What is applied to a database and what is not.
 
     Attributes:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent_worker.domain.errors import ConfigurationError
+from agent_worker.domain.records import Record
 
 _FILE_NAME = re.compile(r"(\d{14})_([a-z0-9_]+)\.sql")
 
@@ -32,7 +33,7 @@ _TOKEN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Record):
     """One step of the schema; `version` is the 14 digits its file's name begins with, `name` is the rest."""
 
     version: str
