@@ -372,9 +372,10 @@ async def _agents(db: Database, strangers: Database) -> AsyncIterator[tuple[APIR
     from agent_worker.gateway.agents.catalogue import Catalogue
     from agent_worker.gateway.agents.running import Running
     from agent_worker.gateway.agents.streams import Streams
+    from agent_worker.pipelines.names import PIPELINE
 
     runs = Runs(Statements(strangers))
-    catalogue = Catalogue(Definitions(db, routes.KIND))
+    catalogue = Catalogue(Definitions(db, PIPELINE))
     followers = Followers(db)
     streams = Streams(runs, followers)
     await followers.start()

@@ -83,10 +83,9 @@ async def _check(url: str, timeout_s: float) -> _Checked:
                 return checked
             checked.ok(name, f"the role {facts.role} may insert, read and work")
             name = "worker"
-            offering = [worker for worker in (await Report(db).status()).alive if KIND in worker.kinds]
+            offering = (await Report(db).status()).offering(KIND)
     except (DatabaseUnavailable, SchemaOutOfDate, ConfigurationError) as exc:
-        what, _, fix = str(exc).rpartition(" · ")
-        checked.failed(name, what, fix)
+        checked.findings.append(Finding.of_error(name, exc))
         return checked
     checked.exit_code = TASK_FAILED
     if not offering:

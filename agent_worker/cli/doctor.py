@@ -105,8 +105,7 @@ def _project(settings: Settings) -> Finding:
         project = app.project(settings)
         asyncio.run(app.ready_project(project))
     except AgentWorkerError as exc:
-        what, _, fix = str(exc).rpartition(" · ")
-        return Finding("database", _FAILED, what, fix)
+        return Finding.of_error("database", exc)
     return Finding("database", _OK, f"the Supabase project at {project.target}, over HTTP: enough for `run`")
 
 
@@ -117,8 +116,7 @@ async def _look_at(url: str) -> list[Finding]:
             now = datetime.now(UTC)
             return [await _schema(db, facts), _clock(facts, now)]
     except AgentWorkerError as exc:
-        what, _, fix = str(exc).rpartition(" · ")
-        return [Finding("database", _FAILED, what, fix)]
+        return [Finding.of_error("database", exc)]
 
 
 async def _schema(db: Database, facts: ServerFacts) -> Finding:
@@ -126,8 +124,7 @@ async def _schema(db: Database, facts: ServerFacts) -> Finding:
     try:
         await check_schema(db)
     except SchemaOutOfDate as exc:
-        what, _, fix = str(exc).rpartition(" · ")
-        return Finding("database", _FAILED, what, fix)
+        return Finding.of_error("database", exc)
     return Finding("database", _OK, where)
 
 
@@ -165,8 +162,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
     try:
         models = app.chat_models(settings)
     except ConfigurationError as exc:
-        what, _, fix = str(exc).rpartition(" · ")
-        yield Finding("model", _FAILED, what, fix)
+        yield Finding.of_error("model", exc)
     else:
         is_echo = models.default_id == ECHO_ID and settings.model is None
         yield Finding("model", _NOTE if is_echo else _OK, f"{models.default_id} · {models.default_reason}")

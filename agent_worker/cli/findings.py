@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from agent_worker.cli.screen import print_json, show, table
+from agent_worker.domain.errors import AgentWorkerError
 from agent_worker.domain.records import Record
 
 
@@ -39,6 +40,12 @@ class Finding(Record):
     verdict: Verdict
     text: str
     fix: str | None = None
+
+    @classmethod
+    def of_error(cls, name: str, error: AgentWorkerError) -> Finding:
+        """Return a failure; what an error says after its last ` · ` is the fix."""
+        text, separator, fix = str(error).rpartition(" · ")
+        return cls(name, Verdict.FAILED, text, fix) if separator else cls(name, Verdict.FAILED, fix)
 
 
 def report(findings: Iterable[Finding], *, as_json: bool, exit_code: int) -> None:

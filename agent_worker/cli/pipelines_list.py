@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.text import Text
 
 from agent_worker.cli.options import AsJson, DatabaseUrl
-from agent_worker.cli.run_follow import KIND
 from agent_worker.cli.screen import ago, one_line, print_json, program_here, show, table
 from agent_worker.cli.session import read_settings, with_database
 from agent_worker.db.definitions import Definitions
+from agent_worker.pipelines.names import PIPELINE
 
 
 def pipelines_list(*, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
@@ -16,7 +16,9 @@ def pipelines_list(*, database_url: DatabaseUrl = None, as_json: AsJson = False)
 
     --json prints a list of rows.
     """
-    found = with_database(read_settings(database_url=database_url), lambda db: Definitions(db, KIND).heads())
+    found = with_database(
+        read_settings(database_url=database_url), lambda db: Definitions(db, PIPELINE).heads()
+    )
     if as_json:
         print_json([head.as_json() for head in found])
         return

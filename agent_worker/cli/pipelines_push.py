@@ -13,7 +13,6 @@ from rich.text import Text
 from agent_worker.cli.exits import USAGE
 from agent_worker.cli.options import AsJson, DatabaseUrl
 from agent_worker.cli.pipelines_validate import print_problems, print_report
-from agent_worker.cli.run_follow import KIND
 from agent_worker.cli.screen import console, one_line, print_json
 from agent_worker.cli.session import read_settings, with_database
 from agent_worker.db.connection import Database
@@ -21,6 +20,7 @@ from agent_worker.db.definitions import Definitions
 from agent_worker.domain.definitions import Pushed
 from agent_worker.domain.errors import ConfigurationError
 from agent_worker.domain.json import JsonObject
+from agent_worker.pipelines.names import PIPELINE
 from agent_worker.pipelines.reading.folder import read_folder
 from agent_worker.pipelines.reading.source import Source
 from agent_worker.pipelines.validation import Validation, validate
@@ -60,7 +60,7 @@ def pipelines_push(
     _require_different(found)
 
     async def work(db: Database) -> list[Pushed]:
-        definitions = Definitions(db, KIND)
+        definitions = Definitions(db, PIPELINE)
         return [await definitions.push(each.slug, each.source.as_json()) for each in found]
 
     pushed = with_database(read_settings(database_url=database_url), work, may_create=True)

@@ -9,7 +9,7 @@ import typer
 
 from agent_worker import app
 from agent_worker.cli.options import AsJson, DatabaseUrl, input_values
-from agent_worker.cli.run_follow import KIND, other_option, run_and_follow
+from agent_worker.cli.run_follow import other_option, run_and_follow
 from agent_worker.cli.run_story import JsonLines, Story, Teller
 from agent_worker.cli.screen import console
 from agent_worker.cli.session import read_settings, with_database
@@ -21,6 +21,7 @@ from agent_worker.db.tasks import Tasks
 from agent_worker.domain.client_errors import TaskNotFound
 from agent_worker.domain.errors import ConfigurationError
 from agent_worker.domain.records import TaskEvent, TaskResult
+from agent_worker.pipelines.names import PIPELINE
 
 
 def pipelines_replay(
@@ -65,7 +66,7 @@ async def _read(db: Database, prefix: str) -> tuple[TaskResult, list[TaskEvent]]
     result = None if found is None else await tasks.look(found.id)
     if found is None or result is None:
         raise TaskNotFound(f"the task {prefix} has just been deleted")
-    if found.kind != KIND:
+    if found.kind != PIPELINE:
         raise ConfigurationError(
             f"{str(found.id)[:8]} is a task of the kind {found.kind}, not a pipeline · "
             f"run: agent-worker tasks show {str(found.id)[:8]} --events"
@@ -77,7 +78,7 @@ def _fork(
     task_id: str, from_step: str, given: str | None, database_url: str | None, *, as_json: bool
 ) -> None:
     values = None if given is None else input_values(given)
-    settings = read_settings(database_url=database_url, kinds=KIND)
+    settings = read_settings(database_url=database_url, kinds=PIPELINE)
     app.require_database(settings)
 
     async def start(db: Database, _client: AsyncClient) -> UUID:

@@ -12,7 +12,7 @@ import typer
 from agent_worker.cli.exits import USAGE
 from agent_worker.cli.options import AsJson, DatabaseUrl, input_values
 from agent_worker.cli.pipelines_validate import print_report
-from agent_worker.cli.run_follow import KIND, other_option, run_and_follow
+from agent_worker.cli.run_follow import other_option, run_and_follow
 from agent_worker.cli.session import read_settings
 from agent_worker.client import AsyncClient
 from agent_worker.db.connection import Database
@@ -20,6 +20,7 @@ from agent_worker.db.definitions import Definitions
 from agent_worker.domain.errors import ConfigurationError
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.definition.document import Definition
+from agent_worker.pipelines.names import PIPELINE
 from agent_worker.pipelines.problems import PROTOCOL, SETTINGS
 from agent_worker.pipelines.reading.folder import read_folder
 from agent_worker.pipelines.running.triggers import to_run
@@ -54,12 +55,12 @@ def pipelines_run(
     prints one event a line and asks nothing. Exits with 1 when the run fails.
     """
     request = _request(which, input_values(given), version, trigger)
-    settings = read_settings(database_url=database_url, kinds=KIND)
+    settings = read_settings(database_url=database_url, kinds=PIPELINE)
 
     async def start(db: Database, client: AsyncClient) -> UUID:
         if "agent" in request:
-            await _require(Definitions(db, KIND), which, version)
-        return await client.submit(request, kind=KIND)
+            await _require(Definitions(db, PIPELINE), which, version)
+        return await client.submit(request, kind=PIPELINE)
 
     run_and_follow(settings, start, as_json=as_json, option=other_option(database_url))
 

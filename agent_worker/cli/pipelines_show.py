@@ -12,7 +12,6 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from agent_worker.cli.options import AsJson, DatabaseUrl
-from agent_worker.cli.run_follow import KIND
 from agent_worker.cli.screen import ago, one_line, print_json, program_here, show, table
 from agent_worker.cli.session import read_settings, with_database
 from agent_worker.db.connection import Database
@@ -24,6 +23,7 @@ from agent_worker.pipelines.definition.declarations import Input
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.definition.flow import Branch, If, Parallel
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps, nested, written
+from agent_worker.pipelines.names import PIPELINE
 from agent_worker.pipelines.reading.wire import read_wire
 from agent_worker.pipelines.validation import validate
 
@@ -47,7 +47,7 @@ def pipelines_show(
     """
 
     async def work(db: Database) -> tuple[StoredDefinition, Versions]:
-        definitions = Definitions(db, KIND)
+        definitions = Definitions(db, PIPELINE)
         found = await definitions.find(reference, version)
         versions = await definitions.versions(reference)
         if found is None:

@@ -22,11 +22,11 @@ from agent_worker.db.connection import Database
 from agent_worker.db.report import Report
 from agent_worker.domain.events import ATTEMPT_START, CLIENT_TOOL_REQUEST, HUMAN_REQUEST
 from agent_worker.domain.records import Question
+from agent_worker.pipelines.names import PIPELINE
 from agent_worker.settings import Settings
 
 Start: TypeAlias = Callable[[Database, AsyncClient], Awaitable[UUID]]
 
-KIND = "pipeline"
 TICK_S = 0.1
 LOOK_S = 0.1
 """Seconds between looks for a question that has been announced; its row is written a moment later."""
@@ -80,7 +80,7 @@ async def _run(
 @contextlib.asynccontextmanager
 async def _worker(settings: Settings, url: str, db: Database) -> AsyncIterator[None]:
     """Have a worker for the length of the block: one that lives already, or else one of our own."""
-    if any(KIND in worker.kinds for worker in (await Report(db).status()).alive):
+    if (await Report(db).status()).offering(PIPELINE):
         yield
         return
     async with app.running_worker(settings, url) as worker:

@@ -113,7 +113,7 @@ async def _submit(
 async def warn_if_nobody_offers(db: Database, kind: str) -> None:
     """Tell when no live worker would answer tasks of a kind; a typo looks the same."""
     found = await Report(db).status()
-    if not any(kind in worker.kinds for worker in found.alive):
+    if not found.offering(kind):
         tell("note", f"no live worker offers {kind} · the task waits for one · run: agent-worker run")
 
 

@@ -11,9 +11,7 @@ from agent_worker.db.definitions import Definitions
 from agent_worker.db.tasks import Tasks
 from agent_worker.domain.client_errors import TaskNotFound
 from agent_worker.domain.json import JsonObject, JsonValue
-
-PIPELINE = "pipeline"
-"""The kind of task that runs definitions."""
+from agent_worker.pipelines.names import PIPELINE
 
 
 class Answering:

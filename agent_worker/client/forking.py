@@ -18,12 +18,10 @@ from agent_worker.domain.task import TaskStatus
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.fork import Past, kept_keys
 from agent_worker.pipelines.library import FORK, NO_PINS, Pin, Pins
-from agent_worker.pipelines.names import RUN_START
+from agent_worker.pipelines.names import PIPELINE, RUN_START
 from agent_worker.pipelines.reading.wire import read_wire
 from agent_worker.pipelines.running.triggers import to_run
 from agent_worker.pipelines.validation import load
-
-KIND = "pipeline"
 
 
 async def fork(db: Database, task_id: UUID, from_step: str, *, given: JsonObject | None = None) -> UUID:
@@ -54,7 +52,7 @@ async def fork(db: Database, task_id: UUID, from_step: str, *, given: JsonObject
     task = await Tasks(db).get(task_id)
     if task is None:
         raise TaskNotFound(f"there is no task {task_id}")
-    if task.kind != KIND:
+    if task.kind != PIPELINE:
         raise ForkRefused(f"the task {task_id} is of the kind {task.kind}, which has no steps to begin at")
     forks = Forks(db)
     checkpoints = await forks.checkpoints(task_id)
@@ -93,7 +91,7 @@ async def _definition(db: Database, payload: JsonObject, pins: Pins) -> Definiti
 
 
 async def _content(db: Database, pin: Pin) -> JsonObject:
-    stored = await Definitions(db, KIND).find(str(pin.id), pin.version)
+    stored = await Definitions(db, PIPELINE).find(str(pin.id), pin.version)
     if stored is None:
         raise ForkRefused(f"version {pin.version} of the run's definition is not stored any more")
     return stored.content

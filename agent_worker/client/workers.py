@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Unpack
 from uuid import UUID, uuid4
 
-from agent_worker.client.answering import PIPELINE
 from agent_worker.client.columns import TaskColumns
 from agent_worker.client.handlers import ToolHandlers
 from agent_worker.client.run import Answer, Run, StreamEvent
 from agent_worker.domain.client_errors import DuplicateTask, WorkerError
 from agent_worker.domain.json import JsonObject, JsonValue
+from agent_worker.pipelines.names import PIPELINE
 
 if TYPE_CHECKING:
     from agent_worker.client.async_client import AsyncClient

@@ -159,6 +159,10 @@ class FleetStatus(Record):
         """Workers that hold their lease."""
         return tuple(worker for worker in self.workers if worker.is_alive)
 
+    def offering(self, kind: str) -> tuple[WorkerRow, ...]:
+        """Workers that hold their lease and take tasks of a kind."""
+        return tuple(worker for worker in self.alive if kind in worker.kinds)
+
     @property
     def unknown(self) -> tuple[QueuedKind, ...]:
         """Queued kinds that no worker ever offered."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 
+PIPELINE = "pipeline"
+"""The kind of tasks that run definitions, and of the definitions that are stored for them."""
+
 MAIN_THREAD = "main"
 """The thread of an interactive agent, and of blocks that name none."""
 

@@ -33,6 +33,7 @@ from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.processor import TaskContext
 from agent_worker.domain.task import Task
 from agent_worker.llm.prices import has_prices, price
+from agent_worker.pipelines.names import PIPELINE
 from agent_worker.tools.mcp import McpServers
 from agent_worker.tools.mcp_config import McpServerConfig
 from agent_worker.tools.registry import Tool, ToolRegistry
@@ -77,7 +78,7 @@ class PipelineSettings(BaseSettings):
 class Pipeline:
     """Run a definition's steps; what has finished is never run again."""
 
-    kind = "pipeline"
+    kind = PIPELINE
     # What people fill in stands above; programs may send the definition itself.
     payload_schema: ClassVar[JsonObject] = {
         "type": "object",

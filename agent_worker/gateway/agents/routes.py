@@ -22,8 +22,6 @@ from agent_worker.gateway.refusals import AGENTS_PATH
 from agent_worker.pipelines.telling.legs import Audience
 
 PREFIX = f"{AGENTS_PATH}/agents"
-KIND = "pipeline"
-"""Of tasks that run agents, and of their definitions."""
 
 _MOST_DIGITS = 10
 _STREAM: dict[int | str, dict[str, Any]] = {

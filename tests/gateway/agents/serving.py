@@ -17,10 +17,11 @@ from agent_worker.db.definitions import Definitions
 from agent_worker.db.following import Followers
 from agent_worker.db.runs import Runs
 from agent_worker.gateway.agents.catalogue import Catalogue
-from agent_worker.gateway.agents.routes import KIND, router
+from agent_worker.gateway.agents.routes import router
 from agent_worker.gateway.agents.running import Running
 from agent_worker.gateway.agents.streams import Streams
 from agent_worker.gateway.server import GatewayOptions, GatewayServer, create_app
+from agent_worker.pipelines.names import PIPELINE
 from agent_worker.telemetry import Metrics
 from tests.gateway.agents.agents import wire
 from tests.gateway.agents.reading import Listening, listening
@@ -65,7 +66,7 @@ async def agents_gateway(
 ) -> AsyncIterator[AgentsGateway]:
     """Serve `/api/agents` on a free port."""
     async with gateway_database(database_url) as strangers:
-        runs, definitions = runs_of(Statements(strangers)), Definitions(db, KIND)
+        runs, definitions = runs_of(Statements(strangers)), Definitions(db, PIPELINE)
         catalogue, followers = Catalogue(definitions), Followers(db)
         streams = Streams(runs, followers, heartbeat_s=heartbeat_s, stall_s=stall_s)
         app = create_app(

@@ -14,7 +14,7 @@ import pytest
 
 from agent_worker.db.connection import Database
 from agent_worker.db.definitions import Definitions
-from agent_worker.gateway.agents.routes import KIND
+from agent_worker.pipelines.names import PIPELINE
 from agent_worker.worker.worker import Worker
 from tests.cli.program import Background, Program, until
 from tests.gateway.agents.agents import wire
@@ -34,7 +34,7 @@ def program(tmp_path: Path, database_url: str) -> Iterator[Program]:
 @pytest.fixture
 async def agents(db: Database) -> None:
     for slug in ("echo", "wait"):
-        await Definitions(db, KIND).push(slug, wire(slug))
+        await Definitions(db, PIPELINE).push(slug, wire(slug))
 
 
 async def slot_is_let_go(db: Database) -> None:
