@@ -5,50 +5,49 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from agent_worker.app import stop_signals
+from agent_worker.app_identity import (
+    KEYRING,
+    api_keys,
+    made_keyring,
+    open_accounts,
+    operator_sign_in,
+    signing_secret,
+    verifier,
+)
 from agent_worker.domain.errors import ConfigurationError
-from agent_worker.domain.json import JsonObject
 from agent_worker.settings import Settings, env_names
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
     from pydantic import SecretStr
 
-    from agent_worker.db.access.access import Access
     from agent_worker.db.connection import Database
-    from agent_worker.db.users import Users
+    from agent_worker.db.following import Followers
     from agent_worker.gateway.agents.streams import Streams
-    from agent_worker.gateway.auth.accounts import Accounts
     from agent_worker.gateway.realtime.changes import Changes
     from agent_worker.gateway.realtime.hub import Hub
     from agent_worker.gateway.routes.dashboard import SignIn
     from agent_worker.gateway.server import GatewayOptions, GatewayServer
-    from agent_worker.security.keys import ApiKeys, Keyring
-    from agent_worker.security.tokens import TokenVerifier
+    from agent_worker.security.keys import ApiKeys
     from agent_worker.telemetry import Metrics
 
-KEYRING = "keys.json"
-"""In the data directory: what was made because no setting names it."""
+Part = TypeVar("Part", bound="_Part")
 
 LIBRARIES = ("fastapi", "uvicorn", "httptools", "jwt")
 """What the extra `gateway` brings, as modules are called."""
 
 OWN_CONNECTIONS = 2
-"""For users, sessions and health, beside AGENT_WORKER_GATEWAY_CONNECTIONS for requests."""
+"""With the rights of the tables' owner, for users, sessions and health, beside AGENT_WORKER_GATEWAY_CONNECTIONS for requests."""
 
 LONGEST_STATEMENT_S = 70.0
 """PostgreSQL ends the statements of requests after 60 s at most, and says so; this is for when it does not."""
-
-OPERATOR_EMAIL = "operator@localhost"
-OPERATOR: JsonObject = {"agent_worker": "operator"}
-"""What app_metadata says of a user who may see and steer everything; see is_operator() in the migrations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +86,13 @@ async def running_gateway(
             machine's alone and something is not set.
         DatabaseUnavailable: Nobody answers.
     """
+    from agent_worker.db.access.access import Access
+    from agent_worker.db.connection import Database
+    from agent_worker.db.following import Followers
     from agent_worker.db.topics import Topics
     from agent_worker.gateway.auth import routes as auth_routes
     from agent_worker.gateway.realtime import routes as realtime_routes
+    from agent_worker.gateway.realtime.changes import Changes
     from agent_worker.gateway.realtime.hub import Hub
     from agent_worker.gateway.requests import caller_of
     from agent_worker.gateway.rest import routes as rest_routes
@@ -97,17 +100,18 @@ async def running_gateway(
     from agent_worker.security.door import Door
 
     require_closed(settings)
-    keyring = _keyring(settings)
-    keys = _keys(settings, keyring)
+    keyring = made_keyring(settings)
+    keys = api_keys(settings, keyring)
     async with contextlib.AsyncExitStack() as stack:
-        db = await stack.enter_async_context(_database(database_url))
-        tokens = await stack.enter_async_context(_verifier(settings, keyring))
-        strangers = await stack.enter_async_context(_strangers(settings, database_url))
-        access = await stack.enter_async_context(_access(strangers))
+        db = await stack.enter_async_context(Database(database_url, max_size=OWN_CONNECTIONS))
+        tokens = await stack.enter_async_context(verifier(settings, keyring))
+        strangers = await stack.enter_async_context(_of_strangers(settings, database_url))
+        access = await _started(Access(strangers), stack)
+        changes = await _started(Changes(database_url), stack)
+        followers = await _started(Followers(db), stack)
         door = Door(keys, tokens)
-        changes = await stack.enter_async_context(_changes(database_url))
         hub = Hub(changes=changes, topics=Topics(db), admit_token=door.admit_token)
-        agents, streams = await stack.enter_async_context(_agents(db, strangers))
+        agents, streams = _agents(db, strangers, followers)
         routers: dict[str, APIRouter] = {
             "rest/v1": rest_routes.router(access),
             "realtime/v1": realtime_routes.router(hub, caller_of=caller_of),
@@ -115,14 +119,13 @@ async def running_gateway(
         }
         sign_in = None
         if auth or settings.gateway_auth:
-            accounts, users = await _accounts(settings, keyring, db)
+            accounts, users = await open_accounts(settings, keyring, db)
             routers["auth/v1"] = auth_routes.router(accounts, users)
-            sign_in = await _operator(accounts, users) if has_operator else None
-        metrics = _metrics(hub, streams)
+            sign_in = await operator_sign_in(accounts, users) if has_operator else None
         app = create_app(
             _options(settings, keys, sign_in),
             door=door,
-            metrics=metrics,
+            metrics=_metrics(hub, streams),
             readiness=(lambda: _answers(db), lambda: _follows(changes)),
             routers=tuple(routers.values()),
         )
@@ -132,11 +135,52 @@ async def running_gateway(
             port=settings.gateway_port,
             trusted_proxies=settings.trusted_proxies,
         )
-        await server.start()
-        stack.push_async_callback(server.stop)
+        await _started(server, stack)
         stack.callback(streams.stop)
         path = settings.data_dir / KEYRING if keyring is not None else None
-        yield RunningGateway(server, keys, tuple(routers), path, _signing_secret(settings, keyring))
+        yield RunningGateway(server, keys, tuple(routers), path, signing_secret(settings, keyring))
+
+
+class _Part(Protocol):
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+async def _started(part: Part, stack: contextlib.AsyncExitStack) -> Part:
+    await part.start()
+    stack.push_async_callback(part.stop)
+    return part
+
+
+def _of_strangers(settings: Settings, database_url: str) -> Database:
+    """Return what strangers' statements run through, in sessions that have given up their rights."""
+    from agent_worker.db.access.acting import give_up_rights
+    from agent_worker.db.connection import Database
+
+    return Database(
+        database_url,
+        max_size=settings.gateway_connections,
+        statement_timeout_s=LONGEST_STATEMENT_S,
+        configure=give_up_rights,
+    )
+
+
+def _agents(db: Database, strangers: Database, followers: Followers) -> tuple[APIRouter, Streams]:
+    """Open stored agents to strangers."""
+    from agent_worker.db.access.statements import Statements
+    from agent_worker.db.continuing import Continuing
+    from agent_worker.db.definitions import Definitions
+    from agent_worker.db.runs import Runs
+    from agent_worker.gateway.agents import routes
+    from agent_worker.gateway.agents.catalogue import Catalogue
+    from agent_worker.gateway.agents.running import Running
+    from agent_worker.gateway.agents.streams import Streams
+    from agent_worker.pipelines.names import PIPELINE
+
+    runs = Runs(Statements(strangers))
+    catalogue = Catalogue(Definitions(db, PIPELINE))
+    streams = Streams(runs, followers)
+    return routes.router(catalogue, Running(runs, Continuing(strangers), catalogue), streams), streams
 
 
 def _metrics(hub: Hub, streams: Streams) -> Metrics:
@@ -217,97 +261,6 @@ def require_closed(settings: Settings) -> None:
         )
 
 
-def _keyring(settings: Settings) -> Keyring | None:
-    """Return what was made for this data directory; None when everything is set."""
-    needs_secret = settings.jwt_secret is None and settings.jwks_url is None
-    if settings.publishable_key and settings.secret_key and not needs_secret:
-        return None
-    from agent_worker.embedded.places import open_place
-    from agent_worker.security.keys import open_keyring
-
-    return open_keyring(open_place(settings.data_dir).data_dir / KEYRING)
-
-
-def _keys(settings: Settings, keyring: Keyring | None) -> ApiKeys:
-    from agent_worker.security.keys import ApiKeys
-
-    publishable, secret = settings.publishable_key, settings.secret_key
-    if keyring is not None:
-        publishable, secret = publishable or keyring.keys.publishable, secret or keyring.keys.secret
-    if publishable is None or secret is None:
-        raise ConfigurationError("AGENT_WORKER_PUBLISHABLE_KEY and AGENT_WORKER_SECRET_KEY are not set")
-    return ApiKeys(publishable, secret)
-
-
-@contextlib.asynccontextmanager
-async def _verifier(settings: Settings, keyring: Keyring | None) -> AsyncIterator[TokenVerifier]:
-    import httpx
-
-    from agent_worker.security.jwks import PublicKeys
-    from agent_worker.security.tokens import TokenVerifier
-
-    async with contextlib.AsyncExitStack() as stack:
-        public_keys = None
-        if settings.jwks_url is not None:
-            client = await stack.enter_async_context(httpx.AsyncClient())
-            public_keys = PublicKeys(settings.jwks_url, client=client)
-        yield TokenVerifier(
-            jwt_secret=_signing_secret(settings, keyring),
-            public_keys=public_keys,
-            audience=settings.jwt_audience,
-        )
-
-
-def _signing_secret(settings: Settings, keyring: Keyring | None) -> SecretStr | None:
-    """Return the secret of HS256 tokens. One of our own making is not believed beside somebody else's keys."""
-    if settings.jwt_secret is not None or settings.jwks_url is not None or keyring is None:
-        return settings.jwt_secret
-    return keyring.jwt_secret
-
-
-async def _accounts(settings: Settings, keyring: Keyring | None, db: Database) -> tuple[Accounts, Users]:
-    from agent_worker.db.sessions import Sessions
-    from agent_worker.db.users import Users
-    from agent_worker.gateway.auth.accounts import Accounts
-    from agent_worker.security.tokens import TokenIssuer
-
-    secret = _signing_secret(settings, keyring)
-    if secret is None:
-        raise ConfigurationError(
-            "auth/v1 cannot sign tokens · AGENT_WORKER_JWKS_URL names somebody else's keys · "
-            "set AGENT_WORKER_JWT_SECRET as well, or unset AGENT_WORKER_GATEWAY_AUTH"
-        )
-    users = Users(db)
-    if not await users.is_ours():
-        raise ConfigurationError(
-            f"the schema auth at {db.target} is not ours, users of a hosted project sign in there · "
-            "unset AGENT_WORKER_GATEWAY_AUTH"
-        )
-    return Accounts(users, Sessions(db), TokenIssuer(secret)), users
-
-
-async def _operator(accounts: Accounts, users: Users) -> SignIn:
-    """Return how the dashboard signs in here: as a user like any other, with a password that each start makes anew."""
-    from pydantic import SecretStr
-
-    from agent_worker.gateway.auth.accounts import BY_EMAIL
-    from agent_worker.gateway.routes.dashboard import SignIn
-
-    password = secrets.token_urlsafe(24)
-    password_hash = await accounts.new_hash(password)
-    found = await users.by_email(OPERATOR_EMAIL)
-    if found is None:
-        await users.add(
-            email=OPERATOR_EMAIL,
-            password_hash=password_hash,
-            user_metadata={},
-            app_metadata={**BY_EMAIL, **OPERATOR},
-        )
-    else:
-        await users.change(found.id, password_hash=password_hash, app_metadata=OPERATOR)
-    return SignIn(OPERATOR_EMAIL, SecretStr(password))
-
-
 def _options(settings: Settings, keys: ApiKeys, sign_in: SignIn | None) -> GatewayOptions:
     from agent_worker.domain.loopback import is_loopback
     from agent_worker.gateway.edge import Origins
@@ -321,81 +274,6 @@ def _options(settings: Settings, keys: ApiKeys, sign_in: SignIn | None) -> Gatew
         per_caller_s=settings.rate_per_caller,
         dashboard=DashboardConfig(keys.publishable, sign_in if is_local else None, built_files()),
     )
-
-
-@contextlib.asynccontextmanager
-async def _database(database_url: str) -> AsyncIterator[Database]:
-    """Open what users and sessions are kept in, with the rights of the tables' owner."""
-    from agent_worker.db.connection import Database
-
-    async with Database(database_url, max_size=OWN_CONNECTIONS) as db:
-        yield db
-
-
-@contextlib.asynccontextmanager
-async def _strangers(settings: Settings, database_url: str) -> AsyncIterator[Database]:
-    """Open what strangers' statements run through, in sessions that have given up their rights."""
-    from agent_worker.db.access.acting import give_up_rights
-    from agent_worker.db.connection import Database
-
-    async with Database(
-        database_url,
-        max_size=settings.gateway_connections,
-        statement_timeout_s=LONGEST_STATEMENT_S,
-        configure=give_up_rights,
-    ) as db:
-        yield db
-
-
-@contextlib.asynccontextmanager
-async def _access(strangers: Database) -> AsyncIterator[Access]:
-    """Open tables and functions to them."""
-    from agent_worker.db.access.access import Access
-
-    access = Access(strangers)
-    await access.start()
-    try:
-        yield access
-    finally:
-        await access.stop()
-
-
-@contextlib.asynccontextmanager
-async def _agents(db: Database, strangers: Database) -> AsyncIterator[tuple[APIRouter, Streams]]:
-    """Open stored agents to them, and follow what their runs say."""
-    from agent_worker.db.access.statements import Statements
-    from agent_worker.db.continuing import Continuing
-    from agent_worker.db.definitions import Definitions
-    from agent_worker.db.following import Followers
-    from agent_worker.db.runs import Runs
-    from agent_worker.gateway.agents import routes
-    from agent_worker.gateway.agents.catalogue import Catalogue
-    from agent_worker.gateway.agents.running import Running
-    from agent_worker.gateway.agents.streams import Streams
-    from agent_worker.pipelines.names import PIPELINE
-
-    runs = Runs(Statements(strangers))
-    catalogue = Catalogue(Definitions(db, PIPELINE))
-    followers = Followers(db)
-    streams = Streams(runs, followers)
-    await followers.start()
-    try:
-        yield routes.router(catalogue, Running(runs, Continuing(strangers), catalogue), streams), streams
-    finally:
-        await followers.stop()
-
-
-@contextlib.asynccontextmanager
-async def _changes(database_url: str) -> AsyncIterator[Changes]:
-    """Follow what is committed."""
-    from agent_worker.gateway.realtime.changes import Changes
-
-    changes = Changes(database_url)
-    await changes.start()
-    try:
-        yield changes
-    finally:
-        await changes.stop()
 
 
 async def _follows(changes: Changes) -> str | None:
