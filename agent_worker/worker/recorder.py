@@ -305,7 +305,7 @@ class Recorder(Loop[int]):
 
     def _drop(self, leases: Collection[Lease]) -> None:
         """Take these leases out of what is to be written, and say so."""
-        self._batch.drop(leases)
+        self._batch = self._batch.without(leases)
         dropped = [done for lease, done in self._waiters if lease in leases]
         self._waiters = [waiter for waiter in self._waiters if waiter[0] not in leases]
         for done in dropped:
