@@ -10,6 +10,8 @@ AgentWorkerError
 ├── ScheduleNotFound       no schedule has this name
 ├── DefinitionNotFound     no stored definition has this slug, id or version
 ├── ForkRefused            a pipeline's run cannot be forked from this step
+├── LimitRefused           the limit breaks a rule; the message names the rule
+├── LimitNotFound          no limit has this number
 ├── WorkerNotFound         no living worker has this name
 ├── TaskNotFound           no such task or question, or a shortened id that fits several
 ├── QuestionClosed         the question was answered, withdrawn, or is out of time

@@ -132,7 +132,7 @@ class TaskContext(Protocol):
         ...
 
     async def progress(self, percent: float, note: str = "") -> None:
-        """Show how far the task is, 0 to 100. Only the newest value of about 250 ms is written."""
+        """Show how far the task is, 0 to 100. Only the newest value of about 50 ms is written."""
         ...
 
     async def step(self, key: str, fn: Callable[[], Awaitable[Value]]) -> Value:

@@ -2,7 +2,7 @@
 
 A thread cannot be stopped from outside: when its attempt is cancelled or times out, the worker goes on without it,
 `ctx.cancelled` turns true and every call of the context raises `LeaseLost`. Threads are daemons, so one that hangs
-for ever does not keep the process from ending. What has to stop for certain runs in a process: see `processes`.
+for ever does not keep the process from ending. What has to stop for certain runs in a process: see `agent_worker.worker.pool`.
 """
 
 from __future__ import annotations
