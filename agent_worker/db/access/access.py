@@ -64,7 +64,7 @@ class Access:
     """Runs statements of strangers.
 
     Args:
-        db: An open pool of its own; `gives_up_rights` keeps its sessions from being a superuser's.
+        db: An open pool of its own; `give_up_rights` keeps its sessions from being a superuser's.
         schemas: The exposed schemas; the first is meant when none is named.
         max_rows: Most rows of one list in an answer to a read; None for no limit.
         timeouts_s: Longest that a statement may take, by role; None, or a role that is missing, for no limit.
@@ -135,12 +135,8 @@ class Access:
         try:
             composition = self._compose(catalog, statement, wishes)
             return await self._run(caller, composition, wishes, circumstances)
-        except _UNKNOWN:
-            renewed = await self._renewed(catalog)
-            if renewed is catalog:
-                raise
-        except StatementRefused as refused:
-            if refused.sqlstate not in _OUTDATED:
+        except (*_UNKNOWN, StatementRefused) as refused:
+            if isinstance(refused, StatementRefused) and refused.sqlstate not in _OUTDATED:
                 raise
             renewed = await self._renewed(catalog)
             if renewed is catalog:
@@ -148,7 +144,7 @@ class Access:
             again = self._compose(renewed, statement, wishes)
             if composition is not None and again.query.text == composition.query.text:
                 raise
-        return await self._run(caller, self._compose(renewed, statement, wishes), wishes, circumstances)
+        return await self._run(caller, again, wishes, circumstances)
 
     def _compose(self, catalog: Catalog, statement: Statement, wishes: Wishes) -> Composition:
         return compose(catalog, statement, wishes, max_rows=self._max_rows)

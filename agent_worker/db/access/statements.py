@@ -15,6 +15,15 @@ from agent_worker.db.queries import sql
 from agent_worker.db.transport import Params, Rows
 from agent_worker.domain.caller import Caller
 
+_REFUSALS = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.InternalError,
+    psycopg.NotSupportedError,
+    psycopg.ProgrammingError,
+    pg.ProgramLimitExceeded,
+)
+
 
 class Statements:
     """Runs our own statements as somebody else.
@@ -44,7 +53,5 @@ class Statements:
                     await conn.execute(sql("act_as"), acting.settings(is_read_only=is_read_only))
                     cursor = await conn.execute(sql(name), params, binary=True)
                 return await cursor.fetchall()
-            except (pg.ProgramLimitExceeded, psycopg.DataError, psycopg.IntegrityError) as exc:
-                raise as_refused(exc) from None
-            except (psycopg.ProgrammingError, psycopg.InternalError, psycopg.NotSupportedError) as exc:
+            except _REFUSALS as exc:
                 raise as_refused(exc) from None
