@@ -15,11 +15,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from agent_worker.cli.exits import PROGRAM
 from agent_worker.domain.health import age
 from agent_worker.domain.json import JsonValue
 from agent_worker.domain.task import TaskStatus
-
-_PROGRAM = "agent-worker"
 
 WIDTH = 80
 SHORTEST_ID = 8
@@ -55,9 +54,9 @@ def show(*parts: RenderableType) -> None:
 
 def program_here() -> str:
     """Return how a person at this terminal calls the program: by name, or by its path while no shell would find it."""
-    if shutil.which(_PROGRAM):
-        return _PROGRAM
-    path = Path(sys.executable).with_name(_PROGRAM)
+    if shutil.which(PROGRAM):
+        return PROGRAM
+    path = Path(sys.executable).with_name(PROGRAM)
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 

@@ -89,7 +89,8 @@ async def _live(db: Database, interval_s: float) -> None:
         while not quits.is_set():
             live.update(await _view(db), refresh=True)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(quits.wait(), interval_s)
+                async with asyncio.timeout(interval_s):
+                    await quits.wait()
 
 
 async def _view(db: Database) -> RenderableType:

@@ -76,9 +76,10 @@ def parse_retry_after(headers: Mapping[str, str], *, now: datetime) -> float | N
     """
     if (wait_ms := _number(headers.get("retry-after-ms"))) is not None:
         return wait_ms / 1000
-    value = headers.get("retry-after")
-    if value is None or (wait_s := _number(value)) is not None:
-        return None if value is None else wait_s
+    if (value := headers.get("retry-after")) is None:
+        return None
+    if (wait_s := _number(value)) is not None:
+        return wait_s
     try:
         date = parsedate_to_datetime(value)
     except ValueError:

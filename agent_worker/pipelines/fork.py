@@ -16,6 +16,7 @@ from agent_worker.domain.json import JsonValue
 from agent_worker.domain.replay import Checkpoint
 from agent_worker.pipelines.definition.document import Definition
 from agent_worker.pipelines.definition.steps import AnyBlock, Steps, nested
+from agent_worker.pipelines.names import block_step
 from agent_worker.pipelines.problems import quoted, suggestion
 from agent_worker.pipelines.running.blocks import is_computed
 from agent_worker.pipelines.running.state import Scope
@@ -68,7 +69,7 @@ def kept_keys(definition: Definition, from_step: str, past: Past) -> list[str]:
                 f"the run has not come to the step {quoted(from_step)} · fork from a step that it has come to"
             )
     for place, name in zip(places[:position], names[:position], strict=True):
-        target = _target(past.checkpoints.get(f"block:{place}"))
+        target = _target(past.checkpoints.get(block_step(place)))
         if target in names and names.index(target) > position:
             raise ForkRefused(
                 f"the run jumped from {quoted(name)} over {quoted(from_step)} to {quoted(target)}"
@@ -86,7 +87,7 @@ def _has_come_to(position: int, steps: Steps, places: list[str], begun: Abstract
     """
     if any(number >= position for number in begun):
         return True
-    finished = [number for number in range(position) if f"block:{places[number]}" in past.checkpoints]
+    finished = [number for number in range(position) if block_step(places[number]) in past.checkpoints]
     next_one = finished[-1] + 1 if finished else 0
     return all(_leaves_nothing(block) for block in steps[next_one:position])
 

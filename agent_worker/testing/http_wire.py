@@ -75,7 +75,8 @@ class Connection:
         if seconds <= 0:
             return
         try:
-            await asyncio.wait_for(self._reader.gone.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._reader.gone.wait()
         except TimeoutError:
             return
         raise ClientLeft

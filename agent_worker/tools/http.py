@@ -9,10 +9,7 @@ import httpx
 
 from agent_worker.domain.errors import is_transient_status
 from agent_worker.domain.json import JsonObject, JsonValue, dump_json
-from agent_worker.tools.registry import ToolError
-
-MAX_RESULT_BYTES = 4 * 1024 * 1024
-"""Largest answer; a longer one is refused while it is read."""
+from agent_worker.tools.registry import MAX_RESULT_BYTES, ToolError
 
 
 class HttpTool:

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 from jsonschema import Draft202012Validator, SchemaError
 
 from agent_worker.domain.json import JsonObject, JsonValue
+from agent_worker.tools.registry import MAX_RESULT_BYTES
 
 if TYPE_CHECKING:
     from mcp.types import CallToolResult, Tool
-
-MAX_RESULT_BYTES = 4 * 1024 * 1024
-"""Largest result as JSON."""
 
 MAX_TOOLS = 256
 MAX_TOOL_BYTES = 64 * 1024

@@ -17,8 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 from agent_worker.domain.loopback import is_loopback
 from agent_worker.tools.mcp_config import McpHttp, McpStdio
 from agent_worker.tools.mcp_program import run_program
-from agent_worker.tools.mcp_results import MAX_RESULT_BYTES
-from agent_worker.tools.registry import ToolError
+from agent_worker.tools.registry import MAX_RESULT_BYTES, ToolError
 
 if TYPE_CHECKING:
     from mcp.client import Transport

@@ -12,6 +12,9 @@ from typing import Protocol
 from agent_worker.domain.errors import ConfigurationError, ProcessorError
 from agent_worker.domain.json import JsonObject, JsonValue
 
+MAX_RESULT_BYTES = 4 * 1024 * 1024
+"""Largest answer of a tool, as JSON; a longer one is refused while it is read."""
+
 
 class ToolError(ProcessorError):
     """A tool refused or broke. A model reads the message as the call's result; a `tool-call` step fails with it.

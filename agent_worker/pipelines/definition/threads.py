@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from agent_worker.domain.chat import Thinking
 from agent_worker.pipelines.definition.declarations import Display
 from agent_worker.pipelines.definition.values import Ref
 
-Thinking: TypeAlias = Literal["low", "medium", "high", "max", "off"]
 Speed: TypeAlias = Literal["fast", "standard"]
 Cache: TypeAlias = Literal["auto", "extended", "off"]
 OFF: Literal["off"] = "off"

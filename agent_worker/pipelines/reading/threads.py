@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from agent_worker.domain.chat import Thinking
 from agent_worker.pipelines.definition.declarations import DISPLAYS
 from agent_worker.pipelines.definition.threads import (
     DEFAULT_SANDBOX_TIMEOUT_S,
@@ -16,7 +17,6 @@ from agent_worker.pipelines.definition.threads import (
     ProviderSkill,
     ProviderTool,
     Speed,
-    Thinking,
     ThreadConfig,
 )
 from agent_worker.pipelines.definition.values import Ref
