@@ -107,7 +107,7 @@ def translated(target: str) -> Iterator[None]:
             "connect as the owner of the tables or as service_role"
         ) from exc
     except pg.ProgramLimitExceeded:
-        raise
+        raise  # an OperationalError, and yet about what was sent: trying again would not help
     except pg.DiskFull as exc:
         raise DatabaseUnavailable(
             f"postgres at {target} has no space left on its disk · free some, work goes on by itself"

@@ -95,9 +95,11 @@ def not_embedded(relation: str) -> GatewayError:
     )
 
 
-def range_refused(details: str) -> GatewayError:
+def range_refused(details: str, *, headers: Mapping[str, str] | None = None) -> GatewayError:
     """Return the refusal of a range."""
-    return GatewayError("Requested range not satisfiable", status=416, code="PGRST103", details=details)
+    return GatewayError(
+        "Requested range not satisfiable", status=416, code="PGRST103", details=details, headers=headers
+    )
 
 
 def body_of(error: GatewayError) -> bytes:

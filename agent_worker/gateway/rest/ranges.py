@@ -58,10 +58,5 @@ def _end(selection: Selection) -> int | None:
 
 
 def _beyond(offset: int, total: int) -> GatewayError:
-    return GatewayError(
-        "Requested range not satisfiable",
-        status=416,
-        code="PGRST103",
-        details=f"An offset of {offset} was requested, but there are only {total} rows.",
-        headers=content_range(offset, 0, total),
-    )
+    details = f"An offset of {offset} was requested, but there are only {total} rows."
+    return range_refused(details, headers=content_range(offset, 0, total))
