@@ -18,13 +18,15 @@ create type agent_worker.claimed as (
   is_limited boolean
 );
 
--- Begin the attempts of tasks whose rows the caller has locked; p_limited names those of them that a limit counts.
--- In no order. How long a task has waited is read from its row as it was before: a statement sees no write of its own.
-create function agent_worker.start(p_worker_id uuid, p_ids uuid[], p_limited uuid[])
+-- Begin the attempts of tasks whose rows the caller has locked; p_since says when each had last changed, which tells how
+-- long it has waited, and p_limited names those that a limit counts. In no order.
+-- One plan serves them all: of this table alone, rows by their primary key.
+create function agent_worker.start(p_worker_id uuid, p_ids uuid[], p_since timestamptz[], p_limited uuid[])
 returns setof agent_worker.claimed
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   if p_ids is null or p_ids = '{}' then
@@ -37,9 +39,7 @@ begin
   returning
     t.id, t.kind, t.request_payload, t.attempt, t.max_attempts, t.created_at, t.started_at, t.priority,
     t.user_id, t.enterprise_id, t.parent_id, t.timeout_s, t.resume,
-    extract(epoch from now() - (
-      select before.updated_at from public.agent_task_requests before where before.id = t.id
-    ))::double precision,
+    extract(epoch from now() - p_since[array_position(p_ids, t.id)])::double precision,
     t.seq, t.id = any (p_limited);
 end
 $$;
@@ -65,6 +65,7 @@ set enable_mergejoin = off
 as $$
 declare
   picked uuid[];
+  since timestamptz[];
 begin
   perform set_config('synchronous_commit', 'off', true);
   if exists (select 1 from agent_worker.limits) then
@@ -75,15 +76,15 @@ begin
     );
     return;
   end if;
-  select array_agg(found.id) into picked
+  select array_agg(found.id), array_agg(found.updated_at) into picked, since
   from (
-    select due.id
+    select due.id, due.updated_at
     from unnest(
       p_kinds, p_priorities, p_low_enterprises, p_low_users, p_low_seqs,
       p_high_enterprises, p_high_users, p_high_seqs, p_quotas
     ) as span (kind, priority, low_enterprise, low_user, low_seq, high_enterprise, high_user, high_seq, quota)
     cross join lateral (
-      select t.id
+      select t.id, t.updated_at
       from public.agent_task_requests t
       where t.status = 'pending' and t.run_at is null and t.kind = span.kind and t.priority = span.priority
         and (
@@ -105,7 +106,7 @@ begin
     ) due
     limit p_limit
   ) found;
-  return query select * from agent_worker.start(p_worker_id, picked, '{}');
+  return query select * from agent_worker.start(p_worker_id, picked, since, '{}');
 end
 $$;
 
@@ -137,7 +138,9 @@ declare
   quota integer;
   taken uuid[];
   attempts integer[];
+  taken_since timestamptz[];
   picked uuid[] := array[]::uuid[];
+  since timestamptz[] := array[]::timestamptz[];
   limited uuid[] := array[]::uuid[];
   is_counting boolean := false;
   is_held_back boolean := false;
@@ -200,9 +203,9 @@ begin
         room := null;
       end if;
       -- In a lane that begins before the span does, only what lies in the span.
-      select array_agg(due.id), array_agg(due.attempt + 1) into taken, attempts
+      select array_agg(due.id), array_agg(due.attempt + 1), array_agg(due.updated_at) into taken, attempts, taken_since
       from (
-        select t.id, t.attempt
+        select t.id, t.attempt, t.updated_at
         from public.agent_task_requests t
         where t.status = 'pending' and t.run_at is null and t.kind = span.kind and t.priority = span.priority
           and coalesce(t.enterprise_id, '') collate "C" = lane.enterprise_id
@@ -220,6 +223,7 @@ begin
           limited := limited || taken;
         end if;
         picked := picked || taken;
+        since := since || taken_since;
         quota := quota - cardinality(taken);
         free_slots := free_slots - cardinality(taken);
       end if;
@@ -229,7 +233,7 @@ begin
     end loop;
   end loop;
 
-  return query select * from agent_worker.start(p_worker_id, picked, limited);
+  return query select * from agent_worker.start(p_worker_id, picked, since, limited);
   if is_held_back then
     return query select (jsonb_populate_record(null::agent_worker.claimed, jsonb_build_object('waited_s', wait_s))).*;
   end if;

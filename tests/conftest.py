@@ -6,6 +6,7 @@ another (as a superuser): that is how the suite runs against an older PostgreSQL
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 
 from agent_worker.db.connection import Database
 from agent_worker.embedded import EmbeddedPostgres
@@ -44,6 +46,17 @@ def given_server() -> Iterator[str | None]:
         given = os.environ.get(VARIABLE)
         patch.delenv(VARIABLE, raising=False)
         yield given
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Commands that run inside a test set levels and handlers of the whole process; the next test has its own."""
+    root, structured = logging.getLogger(), structlog.get_config()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    structlog.configure(**structured)
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")

@@ -117,6 +117,7 @@ class Claimer(Loop[int]):
             self.watch.leave()
         else:
             self.watch.found()
+            await asyncio.sleep(0)  # these tasks begin before the next look is made ready
         return len(tasks)
 
     def _learn(self, tasks: Claimed, started: float, *, is_sweep: bool) -> None:

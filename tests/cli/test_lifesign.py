@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import structlog
 from structlog.testing import capture_logs
 
 from agent_worker.worker.lifesign import LifeSign
@@ -11,7 +10,6 @@ from agent_worker.worker.lifesign import LifeSign
 async def test_a_worker_says_now_and_then_that_it_watches_but_not_at_its_start() -> None:
     sign = LifeSign("walter", in_flight=lambda: 3)
 
-    structlog.reset_defaults()  # commands that ran in this process may have set a level
     with capture_logs() as lines:
         await sign.run_once()
         assert lines == []
