@@ -58,7 +58,11 @@ DASHBOARD_FOLDER := frontend_client/dashboard
 
 dashboard: $(DASHBOARD) ## Build the dashboard, where npm is there
 
-$(DASHBOARD): $(shell find frontend_client -name node_modules -prune -o -name tests -prune -o -type f -print)
+# What it is made of, and no file that other programs make and remove beside it meanwhile.
+DASHBOARD_SOURCES := frontend_client/src $(addprefix $(DASHBOARD_FOLDER)/,index.html package.json package-lock.json scripts src \
+  tsconfig.json vite.config.ts)
+
+$(DASHBOARD): $(shell find $(DASHBOARD_SOURCES) -type f)
 	@if command -v npm > /dev/null; then \
 	  echo 'building the dashboard; half a minute the first time' && \
 	  { [ $(DASHBOARD_FOLDER)/node_modules/.package-lock.json -nt $(DASHBOARD_FOLDER)/package-lock.json ] || \

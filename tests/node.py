@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,3 +41,14 @@ def installed(config: pytest.Config, name: str, package_json: Path) -> Path:
             )
             marker.write_text(wanted, encoding="utf-8")
     return folder
+
+
+def beside(node_modules: Path, script: Path) -> Path:
+    """Return a copy of a script that lies where its imports are looked up.
+
+    Other test processes write and run the same one, so it is there whole or not at all.
+    """
+    copied = node_modules.parent / script.name
+    written = copied.with_name(f".{script.name}.{os.getpid()}")
+    written.write_bytes(script.read_bytes())
+    return written.rename(copied)

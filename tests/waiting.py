@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def eventually(fact: Callable[[], Awaitable[bool]], *, timeout_s: float = 10.0) -> None:
+async def eventually(fact: Callable[[], Awaitable[bool]], *, timeout_s: float = 30.0) -> None:
     """Return as soon as `fact` holds.
 
     Raises:

@@ -34,7 +34,7 @@ class Signal(Generic[Result]):
             if not waiter.done():
                 waiter.set_result(value)
 
-    async def wait(self, timeout_s: float = 10.0) -> Result:
+    async def wait(self, timeout_s: float = 30.0) -> Result:
         """Return the next value that is sent.
 
         Raises:

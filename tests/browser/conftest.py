@@ -9,13 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser import site
 from tests.browser.dev import Dev, free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARTIFACTS = Path(os.environ.get("AGENT_WORKER_TEST_ARTIFACTS", site.ROOT / ".artifacts"))
+
+PATIENCE_MS = 60_000
+"""For what a page shows late, on a machine that is busy with other things; Playwright's own is 5 s."""
+LONGEST_S = 400
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.node)
+            item.add_marker(pytest.mark.timeout(LONGEST_S))
             if missing:
                 item.add_marker(pytest.mark.skip(reason=missing))
 
@@ -77,7 +84,7 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A visitor: its own session and storage."""
     opened = browser.new_context(viewport={"width": 1280, "height": 800})
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(PATIENCE_MS)
     yield opened
     opened.close()
 
@@ -112,6 +119,7 @@ def look(request: pytest.FixtureRequest, browser: Browser, dev: Dev) -> Iterator
         reduced_motion="reduce",
         bypass_csp=True,  # for axe, which comes as a script of its own
     )
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(f"{dev.url}/#/tasks")
     page.get_by_text("live", exact=True).wait_for()

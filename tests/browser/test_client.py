@@ -49,10 +49,12 @@ def test_a_task_that_completes_at_once_resolves_every_time(lab: Page) -> None:
     assert answers == [f"number {n}" for n in range(20)]
 
 
-def test_text_streams_in_before_the_task_is_complete(lab: Page) -> None:
-    submit(lab, {"kind": "count", "payload": {"to": 10, "pause_ms": 150}})
+def test_text_streams_in_before_the_task_is_complete(lab: Page, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    submit(lab, {"kind": "count", "payload": {"to": 10, "pause_ms": 20, "file": str(gate)}})
     lab.wait_for_function("window.heard.includes('3@')")
     assert lab.evaluate("window.done") is None
+    gate.touch()
     lab.wait_for_function("window.done !== null")
     assert lab.evaluate("window.done.response_payload.answer") == "1 2 3 4 5 6 7 8 9 10"
     lab.wait_for_function("window.heard.includes('10@')")
@@ -125,7 +127,7 @@ def test_a_restarted_gateway_is_found_again(lab: Page, dev: Dev, tmp_path: Path)
     dev.down(signal.SIGKILL)
     gate.touch()
     dev.up()
-    lab.wait_for_function("window.done !== null", timeout=60_000)
+    lab.wait_for_function("window.done !== null", timeout=120_000)
     assert lab.evaluate("window.done.response_payload.answer") == "through"
 
 

@@ -16,7 +16,7 @@ Trouble = Callable[[Scene, Wire, WorkerProcess], Awaitable[None]]
 
 async def half_open_for_a_moment(scene: Scene, wire: Wire, far: WorkerProcess) -> None:
     wire.freeze()
-    await asyncio.wait_for(wire.holds_bytes.wait(), 10)
+    await asyncio.wait_for(wire.holds_bytes.wait(), 30)
     wire.thaw()
 
 

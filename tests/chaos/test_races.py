@@ -118,7 +118,7 @@ async def race(
 
 async def until_blocked_or_done(db: Database, conn: Connection, answer: asyncio.Task[Any]) -> None:
     """Wait until the second deed waits for a lock, or has skipped what is locked."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not answer.done():
             query = "SELECT cardinality(pg_blocking_pids(%(pid)s)) > 0"
             if await value(db, query, pid=conn.info.backend_pid):

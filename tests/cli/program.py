@@ -15,7 +15,7 @@ from typing import Any
 
 PROGRAM = Path(sys.executable).with_name("agent-worker")
 PROCESSORS = Path(__file__).with_name("processors.py")
-TIMEOUT_S = 40.0
+TIMEOUT_S = 90.0
 
 FAST = {
     "AGENT_WORKER_MODEL": "echo/echo",

@@ -65,9 +65,9 @@ def test_processes_are_numbered_serve_metrics_and_drain_together(program: Progra
     started = parent.until("worker.started", count=2)
     assert {event["name"] for event in started} == {"bee-0", "bee-1"}
     for number in (port, port + 1):
-        with urllib.request.urlopen(f"http://127.0.0.1:{number}/readyz", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{number}/readyz", timeout=30) as reply:
             assert reply.status == 200
-        with urllib.request.urlopen(f"http://127.0.0.1:{number}/metrics", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{number}/metrics", timeout=30) as reply:
             assert b"\nagent_worker_breakers_open 0.0\n" in reply.read()
     task_id = a_running_task(program, parent, seconds=1.5)
 

@@ -66,7 +66,7 @@ class Trial:
 
     async def ends(self) -> int:
         """Return the exit code."""
-        return await asyncio.wait_for(self.running, 20)
+        return await asyncio.wait_for(self.running, 60)
 
 
 async def test_children_that_are_all_in_the_fleet_are_told_once_and_stop_when_told() -> None:

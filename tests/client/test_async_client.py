@@ -212,7 +212,7 @@ class TestWait:
             for _ in range(n % 10):
                 await asyncio.sleep(0)
             await worker.complete(task, {"answer": str(n)})
-            assert (await asyncio.wait_for(waiting, 10.0)).answer == str(n)
+            assert (await asyncio.wait_for(waiting, 30.0)).answer == str(n)
 
 
 class TestOutage:

@@ -215,7 +215,7 @@ async def test_the_tools_of_one_request_run_side_by_side(client: AsyncClient, mo
     both = asyncio.Barrier(2)
 
     async def meet(_: dict[str, Any]) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await both.wait()
         return "met"
 
@@ -387,7 +387,7 @@ class TestStopping:
     async def test_a_signal_in_the_middle_ends_the_stream_with_finish(self, client: AsyncClient) -> None:
         signal = asyncio.Event()
         events: list[dict[str, Any]] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for event in client.workers.execute("sleep", {"TOPIC": "x"}, signal=signal):
                 events.append(dict(event))
                 if event["type"] == "block-start":
@@ -420,7 +420,7 @@ class TestStopping:
         reading = asyncio.create_task(
             collect(client.workers.execute("search", {"TOPIC": "x"}, tools=tools, signal=signal))
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await begun.wait()
             signal.set()
             events = await reading
@@ -481,7 +481,7 @@ class TestStopping:
 
     async def test_a_run_that_somebody_else_stops_ends_with_an_error(self, client: AsyncClient) -> None:
         events: list[dict[str, Any]] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for event in client.workers.execute("sleep", {"TOPIC": "x"}):
                 events.append(dict(event))
                 if event["type"] == "block-start":

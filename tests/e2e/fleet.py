@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from tests.e2e.steps import PATIENCE_S
+
 PROCESSORS = Path(__file__).parent / "processors.py"
 
 FAST = {
@@ -18,6 +20,11 @@ FAST = {
     "AGENT_WORKER_LEASE_S": "3",
     "AGENT_WORKER_LOG_FORMAT": "json",
 }
+
+"""Of short leases, so that the tasks of the dead are soon run by others."""
+
+ALL_LIVE = {"AGENT_WORKER_LEASE_S": "60"}
+"""Where no worker dies: one that a busy machine keeps waiting is not taken for dead."""
 
 
 class WorkerProcess:
@@ -66,7 +73,7 @@ class WorkerProcess:
         """Whether the process is gone."""
         return self._process.poll() is not None
 
-    def wait(self, timeout_s: float = 30.0) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """Return the exit code."""
         return self._process.wait(timeout_s)
 

@@ -14,6 +14,7 @@ from agent_worker.domain.events import Event, visible_events
 from agent_worker.pipelines.reading.folder import read_folder
 from agent_worker.testing.openai_server import Reply, ScriptedOpenAI, Slow, Text, ToolCall
 from tests.e2e.fleet import Fleet, WorkerProcess
+from tests.e2e.steps import PATIENCE_S
 from tests.waiting import eventually
 from tests.worker.conftest import Rows
 
@@ -135,11 +136,11 @@ class Research:
 
     async def is_waiting(self, task_id: UUID) -> None:
         """Wait until a person is asked."""
-        await self._rows.reaches(task_id, "waiting", timeout_s=40)
+        await self._rows.reaches(task_id, "waiting", timeout_s=PATIENCE_S)
 
     async def ends(self, task_id: UUID) -> Any:
         """Return what the run came to."""
-        return (await self._rows.reaches(task_id, "completed", timeout_s=40))["response_payload"]
+        return (await self._rows.reaches(task_id, "completed", timeout_s=PATIENCE_S))["response_payload"]
 
     def calls(self, task_id: UUID) -> list[dict[str, Any]]:
         """Return the run's calls of tools, in order."""
@@ -166,7 +167,7 @@ class Research:
                 call["held"] and f"{call['tool']} {call['subject']}" == _HELD_CALLS[step] for call in calls
             )
 
-        await eventually(is_held, timeout_s=40)
+        await eventually(is_held, timeout_s=PATIENCE_S)
 
     def let_tools_go(self) -> None:
         """Hold none any more."""
@@ -179,7 +180,7 @@ class Research:
             said = await self._rows.events(task_id)
             return any(kind == "text-delta" and data["id"].startswith(_PLACES[step]) for kind, data in said)
 
-        await eventually(is_there, timeout_s=40)
+        await eventually(is_there, timeout_s=PATIENCE_S)
 
 
 class Gate:
@@ -211,7 +212,7 @@ class Gate:
             async def is_reached() -> bool:
                 return bool(await waiting())
 
-            yield lambda: eventually(is_reached, timeout_s=25)
+            yield lambda: eventually(is_reached, timeout_s=PATIENCE_S)
             for pid in await waiting():
                 await conn.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
             await conn.execute("DROP TRIGGER gate ON agent_task_events")

@@ -11,6 +11,9 @@ from psycopg.types.json import Jsonb
 from agent_worker.db.connection import Database
 from tests.waiting import eventually
 
+PATIENCE_S = 90.0
+"""For what processes do that have yet to start, on a machine that is busy with others."""
+
 
 async def insert_many(db: Database, count: int, **payload: Any) -> None:
     await db.fetch_all(
@@ -20,7 +23,7 @@ async def insert_many(db: Database, count: int, **payload: Any) -> None:
     )
 
 
-async def all_completed(db: Database, count: int, *, timeout_s: float = 60) -> None:
+async def all_completed(db: Database, count: int, *, timeout_s: float = PATIENCE_S) -> None:
     async def done() -> bool:
         finished = await db.fetch_value(
             "SELECT count(*) FROM agent_task_requests WHERE status IN ('completed', 'failed', 'cancelled')"
@@ -46,7 +49,7 @@ async def alive(db: Database, count: int) -> None:
             )
         )
 
-    await eventually(registered, timeout_s=30)
+    await eventually(registered, timeout_s=PATIENCE_S)
 
 
 def runs(ledger: Path) -> Counter[str]:
@@ -61,7 +64,7 @@ async def have_begun(ledger: Path, count: int) -> None:
     async def are_there() -> bool:
         return begun.exists() and len(begun.read_text().splitlines()) >= count
 
-    await eventually(are_there, timeout_s=30)
+    await eventually(are_there, timeout_s=PATIENCE_S)
 
 
 async def have_status(db: Database, status: str, count: int) -> None:
@@ -71,4 +74,4 @@ async def have_status(db: Database, status: str, count: int) -> None:
         query = "SELECT count(*) >= %(n)s FROM agent_task_requests WHERE status = %(status)s"
         return bool(await db.fetch_value(query, {"n": count, "status": status}))
 
-    await eventually(are_there, timeout_s=30)
+    await eventually(are_there, timeout_s=PATIENCE_S)

@@ -19,6 +19,7 @@ import pytest
 from agent_worker.embedded.binaries import candidates
 from agent_worker.embedded.places import remove_data
 from agent_worker.testing.openai_server import ScriptedOpenAI, Status, Text
+from tests.e2e.steps import PATIENCE_S
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -61,7 +62,7 @@ def database_url(model: ScriptedOpenAI, home: Path) -> Iterator[str]:
         yield json.loads(line)["database_url"]
     finally:
         process.send_signal(signal.SIGTERM)
-        rest, _ = process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, rest) == (0, "")
 
 
@@ -75,7 +76,7 @@ async def answer(url: str, task: str) -> dict[str, Any]:
             ).fetchone()
             return bool(row and row[0])
 
-        await eventually(has_ended, timeout_s=30)
+        await eventually(has_ended, timeout_s=PATIENCE_S)
         row = conn.execute("SELECT to_jsonb(t) FROM agent_task_requests t WHERE id = %s", [task]).fetchone()
     assert row is not None
     return dict(row[0])

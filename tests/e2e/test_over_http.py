@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent_worker.db.connection import Database
-from tests.e2e.fleet import Fleet, WorkerProcess, fleet
-from tests.e2e.steps import alive, all_completed, have_begun, have_status, insert_many, runs
+from tests.e2e.fleet import ALL_LIVE, Fleet, WorkerProcess, fleet
+from tests.e2e.steps import PATIENCE_S, alive, all_completed, have_begun, have_status, insert_many, runs
 from tests.gateway.door import SECRET
 from tests.rest.project import StandIn
 from tests.waiting import eventually
@@ -40,12 +40,12 @@ async def test_two_workers_answer_each_task_once_and_stream_without_a_gap(
     workers: Fleet, stand_in: StandIn, db: Database, rows: Rows, ledger: Path
 ) -> None:
     for _ in range(2):
-        start(workers, stand_in)
+        start(workers, stand_in, **ALL_LIVE)
     await alive(db, 2)
     await insert_many(db, 500)
     await all_completed(db, 500)
     chat = await rows.insert("chat", {"prompt": " ".join(f"word{n}" for n in range(300))})
-    answer = (await rows.reaches(chat, "completed"))["response_payload"]["answer"]
+    answer = (await rows.reaches(chat, "completed", timeout_s=PATIENCE_S))["response_payload"]["answer"]
 
     assert set(runs(ledger).values()) == {1}
     assert len(runs(ledger)) == 500
@@ -60,7 +60,7 @@ async def test_tasks_of_a_killed_worker_are_finished_by_another(
 ) -> None:
     victim = start(workers, stand_in, "--concurrency", "20")
     await alive(db, 1)
-    await insert_many(db, 60, s=0.5)
+    await insert_many(db, 60, s=3)  # none ends before the kill
     await have_status(db, "processing", 10)
 
     victim.kill()
@@ -73,9 +73,9 @@ async def test_tasks_of_a_killed_worker_are_finished_by_another(
 async def test_a_blocked_event_loop_does_not_cost_the_lease(
     workers: Fleet, stand_in: StandIn, db: Database, ledger: Path
 ) -> None:
-    start(workers, stand_in)
+    start(workers, stand_in, AGENT_WORKER_LEASE_S="5")
     await alive(db, 1)
-    await insert_many(db, 1, s=7, block=True)
+    await insert_many(db, 1, s=11, block=True)
     await have_status(db, "processing", 1)
     start(workers, stand_in)
     await alive(db, 2)
@@ -91,7 +91,7 @@ async def test_results_of_an_outage_are_written_when_the_project_is_back(
 ) -> None:
     start(workers, stand_in, AGENT_WORKER_HEARTBEAT_S="5", AGENT_WORKER_LEASE_S="60")
     await alive(db, 1)
-    await insert_many(db, 20, s=2)
+    await insert_many(db, 20, s=5)  # none ends before the outage
     await have_begun(ledger, 20)
 
     stand_in.down()
@@ -99,7 +99,7 @@ async def test_results_of_an_outage_are_written_when_the_project_is_back(
     async def have_run() -> bool:
         return len(runs(ledger)) == 20
 
-    await eventually(have_run, timeout_s=20)
+    await eventually(have_run, timeout_s=PATIENCE_S)
     assert await db.fetch_value("SELECT count(*) FROM agent_task_requests WHERE status = 'completed'") == 0
     stand_in.up()
     await all_completed(db, 20)

@@ -87,7 +87,8 @@ async def test_a_run_that_was_killed_in_a_step_is_told_like_one_that_was_not(
 async def test_one_run_is_killed_in_each_of_its_steps_with_a_real_model(
     workers: Fleet, rows: Rows, db: Database, ledger: Path, tmp_path: Path
 ) -> None:
-    env = {"AGENT_WORKER_DATA_DIR": str(tmp_path / "data")}
+    # The model takes all the processors it gets, which must not cost a worker that lives its lease.
+    env = {"AGENT_WORKER_DATA_DIR": str(tmp_path / "data"), "AGENT_WORKER_LEASE_S": "5"}
     research = Research(workers, rows, ledger, model="local/smollm2-135m", env=env)
     gate = Gate(db)
     task_id = await research.begin()

@@ -13,7 +13,7 @@ import pytest
 from agent_worker.db.access.access import Access
 from agent_worker.db.connection import Database
 from tests.gateway.serving import gateway_database, serving, started
-from tests.node import installed
+from tests.node import beside, installed
 
 JS = Path(__file__).parent / "js"
 
@@ -52,8 +52,7 @@ def run_script(node_modules: Path) -> Script:
     """Run a script of `js/` with the environment that is given, and return what it printed last, as JSON."""
 
     async def run(name: str, **env: str) -> Any:
-        script = node_modules.parent / name
-        script.write_bytes((JS / name).read_bytes())  # imports are looked up from where it lies
+        script = beside(node_modules, JS / name)
         process = await asyncio.create_subprocess_exec(
             str(node_modules / ".bin" / "node"),
             str(script),

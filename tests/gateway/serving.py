@@ -18,9 +18,13 @@ from tests.gateway.door import door
 
 
 @contextlib.asynccontextmanager
-async def gateway_database(database_url: str, *, max_size: int = 4) -> AsyncIterator[Database]:
+async def gateway_database(
+    database_url: str, *, max_size: int = 4, acquire_timeout_s: float = 10.0
+) -> AsyncIterator[Database]:
     """Open the gateway's own pool, whose sessions are authenticator's."""
-    async with Database(database_url, max_size=max_size, configure=give_up_rights) as opened:
+    async with Database(
+        database_url, max_size=max_size, acquire_timeout_s=acquire_timeout_s, configure=give_up_rights
+    ) as opened:
         yield opened
 
 

@@ -107,7 +107,7 @@ async def raw(url: str, *pieces: bytes) -> bytes:
             await writer.drain()
     answer = b""
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             answer = await reader.read()
     writer.close()
     return answer

@@ -184,7 +184,7 @@ async def test_another_worker_goes_on_between_the_items_of_a_loop(
     first, second = Stuck("look-up"), Counting("look-up", ["C"])
     async with start_worker(pipeline(first), shutdown_grace_s=0.1):
         task_id = await rows.insert("pipeline", payload(protocol))
-        await asyncio.wait_for(reached.wait(), 10)
+        await asyncio.wait_for(reached.wait(), 30)
     async with start_worker(pipeline(second)):
         task = await rows.reaches(task_id, "completed")
     assert task["response_payload"]["output"] == ["A", "B", "C"]

@@ -176,7 +176,7 @@ async def test_a_run_whose_worker_is_lost_goes_on_or_ends_in_the_same_leg(
     blocked = Blocked("ours")
     async with start_worker(pipeline(blocked), shutdown_grace_s=0.1):
         task_id = await rows.insert("pipeline", payload(protocol), max_attempts=attempts)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await blocked.reached.wait()
         shown = len(await all_events(rows, task_id))
 
@@ -228,7 +228,7 @@ async def test_a_run_that_is_cancelled_while_it_works_ends_with_an_error(
     blocked = Blocked("ours")
     async with start_worker(pipeline(blocked)):
         task_id = await rows.insert("pipeline", payload(protocol))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await blocked.reached.wait()
         await rows.cancel(task_id)
         await rows.reaches(task_id, "cancelled")

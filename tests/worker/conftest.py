@@ -145,7 +145,7 @@ class Rows:
         """Return the task's status."""
         return str((await self.task(task_id))["status"])
 
-    async def reaches(self, task_id: UUID, status: str, timeout_s: float = 10.0) -> dict[str, Any]:
+    async def reaches(self, task_id: UUID, status: str, timeout_s: float = 30.0) -> dict[str, Any]:
         """Wait until the task has a status, and return its row."""
 
         async def has_it() -> bool:

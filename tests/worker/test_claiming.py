@@ -54,7 +54,7 @@ async def test_a_claimed_task_begins_before_the_next_look(db: Database, rows: Ro
     await rows.insert("noop")
     await claimer.start()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await looks_before == 1
     finally:
         await claimer.stop()

@@ -27,6 +27,6 @@ async def test_a_schedule_written_while_workers_sleep_fires_at_once_and_once(
         for worker in (one, two):
             assert worker.cron.delay_after(await worker.cron.run_once()) == 30.0, "it sleeps until it is rung"
         await rows.db.fetch_value(INSERT)
-        await eventually(is_answered, timeout_s=5.0)
+        await eventually(is_answered, timeout_s=20.0)
 
     assert await rows.db.fetch_value("SELECT count(*) FROM agent_task_requests") == 1

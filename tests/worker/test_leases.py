@@ -25,7 +25,7 @@ async def test_drain_lets_running_tasks_finish(start_worker: StartWorker, rows: 
     hang = Hang()
     async with start_worker(hang) as worker:
         task_id = await rows.insert("hang")
-        await asyncio.wait_for(hang.started.wait(), 5)
+        await asyncio.wait_for(hang.started.wait(), 30)
         draining = asyncio.create_task(worker.drain())
 
         async def is_draining() -> bool:
@@ -45,7 +45,7 @@ async def test_drain_gives_back_what_does_not_finish_without_using_up_the_attemp
     hang = Hang()
     async with start_worker(hang, shutdown_grace_s=0.1):
         task_id = await rows.insert("hang", max_attempts=1)
-        await asyncio.wait_for(hang.started.wait(), 5)
+        await asyncio.wait_for(hang.started.wait(), 30)
     task = await rows.task(task_id)
     assert (task["status"], task["attempt"], task["worker_id"]) == ("pending", 0, None)
 
@@ -54,7 +54,7 @@ async def test_a_second_signal_ends_the_grace_period(start_worker: StartWorker, 
     hang, stop_now = Hang(), asyncio.Event()
     async with start_worker(hang, shutdown_grace_s=600) as worker:
         task_id = await rows.insert("hang")
-        await asyncio.wait_for(hang.started.wait(), 5)
+        await asyncio.wait_for(hang.started.wait(), 30)
         stop_now.set()
         await asyncio.wait_for(worker.drain(stop_now=stop_now), 5)
     assert await rows.status(task_id) == "pending"
@@ -85,7 +85,7 @@ async def test_an_attempt_whose_task_moved_on_is_stopped_and_its_outcome_dropped
             "UPDATE agent_task_requests SET status = 'completed', response_payload = '{\"answer\": \"elsewhere\"}', "
             "finished_at = now() RETURNING id"
         )
-        await asyncio.wait_for(chatty.stopped.wait(), 5)
+        await asyncio.wait_for(chatty.stopped.wait(), 30)
     assert (await rows.task(task_id))["response_payload"] == {"answer": "elsewhere"}
 
 
@@ -93,7 +93,7 @@ async def test_tasks_of_a_dead_worker_are_run_by_another(start_worker: StartWork
     hang = Hang()
     async with start_worker(hang) as dying, start_worker(Echo()):
         task_id = await rows.insert("hang")
-        await asyncio.wait_for(hang.started.wait(), 5)
+        await asyncio.wait_for(hang.started.wait(), 30)
         dying.heartbeat.stop()
         task = await rows.reaches(task_id, "pending")
         assert (task["resume"], task["attempt"]) == ("rescued", 1)

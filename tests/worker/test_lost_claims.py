@@ -84,7 +84,7 @@ async def test_the_end_of_a_stream_whose_beginning_was_refused_is_refused_too(
     await recorder.start()
     recorder.open(lease, 0)
     recorder.emit(lease, Event("part", {"number": 1}))
-    await asyncio.wait_for(is_claimed.wait(), 10)
+    await asyncio.wait_for(is_claimed.wait(), 30)
     await recorder.flush(10)
     await recorder.stop()
 
@@ -115,7 +115,7 @@ async def test_a_task_that_its_worker_claims_anew_is_told_whole(
     talk = Talk()
     async with start_worker(talk):
         task_id = await rows.insert("talk")
-        await asyncio.wait_for(talk.speaks.wait(), 5)
+        await asyncio.wait_for(talk.speaks.wait(), 30)
         await forget_claims(db)
         task = await rows.reaches(task_id, "completed")
     assert (task["response_payload"]["answer"], task["attempt"], talk.runs) == ("again", 1, 2)

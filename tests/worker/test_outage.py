@@ -26,7 +26,7 @@ async def test_a_half_open_connection_does_not_keep_a_worker_from_leaving(
     async with Wire(database_url).open() as wire:
         async with start_worker(hang, url=wire.url, shutdown_grace_s=0.5):
             task_id = await rows.insert("hang")
-            await asyncio.wait_for(hang.started.wait(), 10)
+            await asyncio.wait_for(hang.started.wait(), 30)
             wire.freeze()
             began = time.monotonic()
         assert time.monotonic() - began < 60, "bounded, though nobody answers"
@@ -45,10 +45,10 @@ async def test_a_result_of_an_outage_is_written_when_the_database_is_back(
         start_worker(hang, Say(), url=wire.url, lease_s=120, heartbeat_s=1),
     ):
         task_id = await rows.insert("hang")
-        await asyncio.wait_for(hang.started.wait(), 10)
+        await asyncio.wait_for(hang.started.wait(), 30)
         wire.freeze()
         hang.release.set()
-        await asyncio.wait_for(wire.holds_bytes.wait(), 10)
+        await asyncio.wait_for(wire.holds_bytes.wait(), 30)
         assert await rows.status(task_id) == "processing"
         wire.thaw()
         task = await rows.reaches(task_id, "completed", timeout_s=60)
@@ -78,7 +78,7 @@ async def test_a_question_whose_reply_was_lost_does_not_take_the_next_attempt_aw
     asks = Asks()
     async with Wire(database_url).open() as wire, start_worker(asks, url=wire.url, lease_s=60) as worker:
         task_id = await rows.insert("asks")
-        await asyncio.wait_for(asks.began.wait(), 10)
+        await asyncio.wait_for(asks.began.wait(), 30)
         await worker.claimer.stop()
         wire.lose_replies(after=b"COMMIT")
         asks.go_on.set()

@@ -48,21 +48,26 @@ def project(stand_in: StandIn) -> Project:
     return Project(stand_in.url, SecretStr(SECRET))
 
 
-async def holds(fact: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
+async def holds(fact: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
     async def look() -> bool:
         return fact()
 
     await eventually(look, timeout_s=timeout_s)
 
 
-AT_ONCE_S = 1.5
+AT_ONCE_S = 10.0
+"""For a machine that is busy with other things; sooner than any look that `SELDOM` leaves."""
 
 
 async def asleep(worker: Worker) -> None:
     """Wait until the worker hears, and its next look is more than `AT_ONCE_S` away."""
     await holds(lambda: worker.listener.connected)
+    await worker.claimer.stop()
+    assert isinstance(worker.claimer.watch, Polling)
+    worker.claimer.watch._quiet_looks = 100  # as after half a minute of quiet
+    await worker.claimer.start()
     await worker.claimer.round_done.wait()
-    await holds(lambda: worker.claimer.delay_after(0) > 2.0, timeout_s=20.0)
+    assert worker.claimer.delay_after(0) > 1.5 * AT_ONCE_S
 
 
 def inserted(task: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +107,7 @@ async def test_a_cancel_request_is_heard(start_worker: StartWorker, stand_in: St
         await holds(lambda: worker.listener.connected)
         task_id = await rows.insert("hang")
         worker.claimer.look()
-        await asyncio.wait_for(hang.started.wait(), 5)
+        await asyncio.wait_for(hang.started.wait(), 30)
         await rows.cancel(task_id)
         task = await rows.task(task_id)
 
@@ -133,7 +138,7 @@ async def test_a_task_that_realtime_forgets_is_found_all_the_same(
     async with start_worker(Echo(), poll_interval_s=1.0) as worker:
         await holds(lambda: worker.listener.connected)
 
-        await rows.reaches(await rows.insert("echo", {"prompt": "unsaid"}), "completed", timeout_s=4.0)
+        await rows.reaches(await rows.insert("echo", {"prompt": "unsaid"}), "completed")
 
 
 async def test_a_worker_that_was_cut_off_hears_again_and_looks_for_what_it_missed(
@@ -144,7 +149,7 @@ async def test_a_worker_that_was_cut_off_hears_again_and_looks_for_what_it_misse
         stand_in.cut_sockets()
         missed = await rows.insert("echo", {"prompt": "missed"})
 
-        await rows.reaches(missed, "completed", timeout_s=5.0)
+        await rows.reaches(missed, "completed", timeout_s=AT_ONCE_S)
         await holds(lambda: worker.listener.connected and stand_in.subscribers == 1)
         await asleep(worker)
         task_id = await rows.insert("echo", {"prompt": "heard again"})
@@ -160,7 +165,7 @@ async def test_a_retry_begins_on_time_where_nobody_rings(
         await worker.scheduler.round_done.wait()
         task_id = await rows.insert("fail", {"times": 1})
 
-        await rows.reaches(task_id, "completed", timeout_s=3.0)
+        await rows.reaches(task_id, "completed", timeout_s=AT_ONCE_S)
 
 
 async def test_a_worker_leaves_quickly_while_nobody_answers(
@@ -171,7 +176,7 @@ async def test_a_worker_leaves_quickly_while_nobody_answers(
         stand_in.down()
         await holds(lambda: not worker.listener.connected)
         began = time.monotonic()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20
 
 
 async def test_a_worker_leaves_a_project_that_fell_silent(
@@ -180,10 +185,10 @@ async def test_a_worker_leaves_a_project_that_fell_silent(
     hang = Hang()
     async with start_worker(hang, shutdown_grace_s=0.1):
         await rows.insert("hang")
-        await asyncio.wait_for(hang.started.wait(), 5)
+        await asyncio.wait_for(hang.started.wait(), 30)
         stand_in.stall()
         began = time.monotonic()
-    assert time.monotonic() - began < 25, "a few seconds for each thing it would like to say"
+    assert time.monotonic() - began < 60, "a few seconds for each thing it would like to say"
 
 
 class _Silence:

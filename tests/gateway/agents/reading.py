@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 @dataclass

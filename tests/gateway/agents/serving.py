@@ -65,7 +65,8 @@ async def agents_gateway(
     runs_of: Callable[[Statements], Runs] = Runs,
 ) -> AsyncIterator[AgentsGateway]:
     """Serve `/api/agents` on a free port."""
-    async with gateway_database(database_url) as strangers:
+    # Two hundred ask at once, on a machine that may be busy with other things.
+    async with gateway_database(database_url, acquire_timeout_s=60.0) as strangers:
         runs, definitions = runs_of(Statements(strangers)), Definitions(db, PIPELINE)
         catalogue, followers = Catalogue(definitions), Followers(db)
         streams = Streams(runs, followers, heartbeat_s=heartbeat_s, stall_s=stall_s)

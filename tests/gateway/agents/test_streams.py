@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -46,13 +45,13 @@ async def test_silence_is_filled_with_heartbeats(
 # Hanging up
 
 
-async def test_hanging_up_stops_the_run_within_a_second_though_nothing_is_said(
+async def test_hanging_up_stops_the_run_though_nothing_is_said(
     ann: httpx.AsyncClient, gateway: AgentsGateway, worker: Worker, rows: Rows
 ) -> None:
     async with started(ann, "wait", WAITING) as run:
         await run.until("block-start")
         run_id = UUID(run.heard.execution_id)
-    await rows.reaches(run_id, "cancelled", timeout_s=1.0)
+    await rows.reaches(run_id, "cancelled", timeout_s=10.0)  # before the first heartbeat would notice
     await nobody_reads(gateway)
 
 
@@ -115,19 +114,25 @@ async def test_a_question_that_was_heard_stays_open_when_its_stream_has_ended(
 
 
 async def test_a_gateway_that_stops_ends_streams_at_once_and_stops_no_run(
-    database_url: str, db: Database, worker: Worker, rows: Rows, ann_id: UUID
+    database_url: str, db: Database, rows: Rows, ann_id: UUID
 ) -> None:
+    by_hand = ByHand(db)
     async with agents_gateway(database_url, db) as first, first.client(ann_id) as ann:
-        await first.push("wait")
-        async with started(ann, "wait", {"FOR": "1s"}) as run:
-            await run.until("block-start")
-            begun = time.monotonic()
-            await first.stop()
-            heard = await run.rest()
-        assert time.monotonic() - begun < 1.0
+        await first.push("echo")
+        async with started(ann, "echo", {"TOPIC": "x"}) as run:
+            task = await by_hand.claim("pipeline")
+            await by_hand.begin(task)
+            begun = Event("start", {"executionId": str(task.id)}), Event("text-start", {"id": "t1"})
+            await by_hand.say(task, *begun)
+            await run.until("text-start")
+            first.streams.stop()
+            heard = await run.rest()  # before the server, which would cut it later, is told
     assert not heard.is_done, "it was cut, so that clients know to come again"
+    assert (await rows.task(task.id))["cancel_requested_at"] is None
+    await by_hand.speak(task, "still ", "here")
+    await by_hand.complete(task, {"output": 1})
     async with agents_gateway(database_url, db) as second, second.client(ann_id) as ann:
-        where = f"/wait/executions/{heard.execution_id}/events"
+        where = f"/echo/executions/{heard.execution_id}/events"
         async with listening(ann, "GET", where, headers={"Last-Event-ID": str(heard.last_id)}) as run:
             rest = await run.rest()
         async with listening(ann, "GET", where) as run:
@@ -273,12 +278,14 @@ async def test_two_hundred_runs_stream_side_by_side_on_one_listening_connection(
     # One client with room for all: each costs 20 ms to make.
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=f"{gateway.url}/api/agents", limits=limits) as http:
+        await worker.claimer.stop()  # none ends before all are open
         texts = asyncio.gather(*(one(number) for number in range(200)))
 
-        async def are_many() -> bool:
-            return gateway.streams.open > 100
+        async def are_open() -> bool:
+            return gateway.streams.open == 200
 
-        await eventually(are_many)
+        await eventually(are_open)
+        await worker.claimer.start()
         assert await listeners(db) == 2, "the gateway's and the worker's"
         assert await texts == [f"topic {number}" for number in range(200)]
     await nobody_reads(gateway)
@@ -308,4 +315,4 @@ async def nobody_reads(gateway: AgentsGateway) -> None:
     async def is_so() -> bool:
         return gateway.streams.open == 0
 
-    await eventually(is_so, timeout_s=2.0)
+    await eventually(is_so)

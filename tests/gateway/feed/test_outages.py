@@ -113,12 +113,12 @@ async def test_giving_up_a_join_leaves_nothing_behind(owner: Sql) -> None:
 
 
 async def test_a_gateway_stops_at_once_while_it_waits_for_its_slot(owner: Sql) -> None:
-    with psycopg.connect(owner.url) as writer:
+    with psycopg.connect(owner.url, application_name="slow writer") as writer:
         writer.execute("INSERT INTO news VALUES (1)")
         changes = Changes(owner.url)
         await changes.start()
-        await asyncio.sleep(0.2)
-        async with asyncio.timeout(2.0):
+        await until(lambda: "slow writer" in changes.state.detail)
+        async with asyncio.timeout(DEADLINE_S):
             await changes.stop()
 
 

@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from tests.node import beside
+
 SCRIPT = Path(__file__).parents[1] / "js" / "realtime.mjs"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class SupabaseJs:
@@ -64,8 +66,7 @@ async def supabase_js(
         vsn: Version of the protocol; empty for the client's own choice.
         third_party: Whether tokens come from an `accessToken` callback instead of a session.
     """
-    script = node_modules.parent / SCRIPT.name
-    script.write_bytes(SCRIPT.read_bytes())  # imports are looked up from where it lies
+    script = beside(node_modules, SCRIPT)
     env = {"URL": url, "KEY": key, "CLIENT": client, "VSN": vsn, "THIRD_PARTY": "1" if third_party else ""}
     process = await asyncio.create_subprocess_exec(
         str(node_modules / ".bin" / "node"),

@@ -31,12 +31,12 @@ async def subscribed(channel: AsyncRealtimeChannel) -> None:
     """Subscribe, and return once that holds."""
     states: asyncio.Queue[RealtimeSubscribeStates] = asyncio.Queue()
     await channel.subscribe(lambda state, _: states.put_nowait(state))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await states.get() is RealtimeSubscribeStates.SUBSCRIBED
 
 
 async def soon(queue: asyncio.Queue[Any]) -> Any:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return await queue.get()
 
 

@@ -108,7 +108,7 @@ async def test_a_worker_over_http_hears_of_tasks_and_cancel_requests(ask: Api, d
     ears = Realtime(project, on_notify=lambda *news: heard.put_nowait(news), on_up=up.set)
     await ears.start()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await up.wait()
             task = await insert_task(db, kind="chat")
             assert await heard.get() == (CHANNEL, "task chat")
