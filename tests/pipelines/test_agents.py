@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent_worker.domain.errors import ProcessorError, UpstreamError
 from agent_worker.llm.models import Models
-from agent_worker.llm.retry import RetryPolicy
 from agent_worker.pipelines.reading.source import ReferenceText
 from agent_worker.testing.context import FakeContext
 from agent_worker.testing.openai_server import Cut, JsonText, Refusal, ScriptedOpenAI, Status, Text, ToolCall
@@ -51,19 +48,6 @@ steps:
     BLOCK
 output: A
 """
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedOpenAI]:
-    with ScriptedOpenAI() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-async def models(server: ScriptedOpenAI, tmp_path: Path) -> AsyncIterator[Models]:
-    made = Models(openai_base_url=server.base_url, data_dir=tmp_path, retry=RetryPolicy(tries=1))
-    yield made
-    await made.close()
 
 
 async def answer(

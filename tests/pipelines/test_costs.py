@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from agent_worker.domain.chat import Usage
 from agent_worker.domain.errors import ProcessorError
 from agent_worker.llm.models import Models
 from agent_worker.llm.prices import price
-from agent_worker.llm.retry import RetryPolicy
 from agent_worker.processors.pipeline import Pipeline, PipelineSettings
 from agent_worker.testing.context import FakeContext, make_task
 from agent_worker.testing.openai_replies import PIXEL
@@ -51,19 +48,6 @@ steps:
     OPTIONS
 output: A
 """
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedOpenAI]:
-    with ScriptedOpenAI() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-async def models(server: ScriptedOpenAI, tmp_path: Path) -> AsyncIterator[Models]:
-    made = Models(openai_base_url=server.base_url, data_dir=tmp_path, retry=RetryPolicy(tries=1))
-    yield made
-    await made.close()
 
 
 async def run(models: Models, protocol: str, **given: str) -> tuple[Any, FakeContext]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import pytest
 
 from agent_worker.domain.errors import ConfigurationError, ProcessorError
 from agent_worker.llm.models import Models
-from agent_worker.llm.retry import RetryPolicy
 from agent_worker.processors.pipeline import Pipeline, PipelineSettings
 from agent_worker.settings import read
 from agent_worker.testing.context import FakeContext
@@ -83,19 +82,6 @@ async def shop(program: dict[str, Any]) -> AsyncIterator[McpServers]:
     servers = McpServers({"shop": McpStdio.model_validate(program)}, timeout_s=30)
     yield servers
     await servers.close()
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedOpenAI]:
-    with ScriptedOpenAI() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-async def models(server: ScriptedOpenAI, tmp_path: Path) -> AsyncIterator[Models]:
-    made = Models(openai_base_url=server.base_url, data_dir=tmp_path, retry=RetryPolicy(tries=1))
-    yield made
-    await made.close()
 
 
 @pytest.mark.parametrize("tools", ["mcpServers: [shop]", "tools: [shop__find_order]"])

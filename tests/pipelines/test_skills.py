@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,19 +87,6 @@ class Bench:
 
     async def close(self) -> None:
         self.said.append("close")
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedOpenAI]:
-    with ScriptedOpenAI() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-async def models(server: ScriptedOpenAI, tmp_path: Path) -> AsyncIterator[Models]:
-    made = Models(openai_base_url=server.base_url, data_dir=tmp_path)
-    yield made
-    await made.close()
 
 
 async def answer(ctx: FakeContext, bench: Bench) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +69,6 @@ BODY = {
     "protocol": PROTOCOL,
     "prompts": [{"name": name, "content": content} for name, content in PROMPTS.items()],
 }
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedOpenAI]:
-    with ScriptedOpenAI() as scripted:
-        yield scripted
 
 
 async def test_a_trigger_is_answered_by_the_agents_model_with_its_tools(

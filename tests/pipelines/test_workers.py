@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from agent_worker.domain.events import Event, visible_events
 from agent_worker.domain.replay import Call, Parked
 from agent_worker.domain.task import Resume
 from agent_worker.llm.models import Models
-from agent_worker.llm.retry import RetryPolicy
 from agent_worker.testing.context import FakeContext
 from agent_worker.testing.openai_server import ScriptedOpenAI, Text, ToolCall
 from agent_worker.tools.registry import ToolError
@@ -85,19 +82,6 @@ steps:
 output: TEXT
 """
 CALL = ToolCall("helper", {"WHAT": "tide"})
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedOpenAI]:
-    with ScriptedOpenAI() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-async def models(server: ScriptedOpenAI, tmp_path: Path) -> AsyncIterator[Models]:
-    made = Models(openai_base_url=server.base_url, data_dir=tmp_path, retry=RetryPolicy(tries=1))
-    yield made
-    await made.close()
 
 
 def context(models: Models, *, attempts: int = 1) -> FakeContext:
