@@ -83,6 +83,10 @@ class Session:
         for task in self._tasks:
             task.cancel()
 
+    def dissolve(self) -> None:
+        """Let go of what holds it, when all is over: its memory shall not wait for the garbage collector."""
+        del self.outbox, self._line
+
     async def _act(self, message: Message) -> None:
         if message.topic == PHOENIX and message.event == "heartbeat":
             self._line.reply(message, "ok")

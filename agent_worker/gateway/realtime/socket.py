@@ -36,15 +36,17 @@ async def serve(websocket: WebSocket, hub: Hub, *, version: Version, caller: Cal
     with contextlib.suppress(*_GONE):
         await websocket.accept()
         wire = wire_of(websocket.scope)
+        tasks = asyncio.TaskGroup()
+        session = Session(hub, wire, version=version, caller=caller, create_task=tasks.create_task)
+        wire.on_room = session.outbox.flush
         hub.pool.sockets += 1
         try:
-            async with asyncio.TaskGroup() as tasks:
-                session = Session(hub, wire, version=version, caller=caller, create_task=tasks.create_task)
-                wire.on_room = session.outbox.flush
+            async with tasks:
                 await _converse(websocket, session, hub, tasks)
         finally:
-            wire.on_room = None
             hub.pool.sockets -= 1
+            wire.on_room = None
+            session.dissolve()
 
 
 async def _converse(websocket: WebSocket, session: Session, hub: Hub, tasks: asyncio.TaskGroup) -> None:
