@@ -144,7 +144,7 @@ async def running_gateway(
 def _spare_the_garbage_collector() -> None:
     """Look through all objects seldom: with 1,000 sockets that stops the gateway for a quarter of a second.
 
-    At Python's thresholds it happened every tenth time that all of them were told something. Now it takes a million more
+    At Python's thresholds it happened every fifteenth time that all of them were told something. Now it takes a million more
     objects, and there is little to find: a socket that has gone is freed by itself, but for asyncio's transport.
     """
     gc.collect()
