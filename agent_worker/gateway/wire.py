@@ -72,6 +72,11 @@ class BoundedHttp(HttpToolsProtocol):
         if self._is_in_head and self._head_bytes > LARGEST_HEAD_BYTES and not self.transport.is_closing():
             self._refuse()
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over, and let go of the parser, which holds this: nothing comes here any more."""
+        super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]  # as the base class does when a connection is lost
+
     def on_message_begin(self) -> None:
         """Begin a head; the bytes counted so far belong to it or came before in the same packet."""
         super().on_message_begin()

@@ -19,6 +19,7 @@ from agent_worker.db.feed.source import Source
 from agent_worker.db.feed.stream import Stream
 from agent_worker.db.feed.tables import PUBLICATION
 from agent_worker.db.feed.triggers import Triggers
+from agent_worker.domain.backoff import Backoff
 from agent_worker.domain.errors import AgentWorkerError, ConfigurationError
 
 logger = structlog.get_logger(__name__)
@@ -28,11 +29,12 @@ MESSAGES_PUBLICATION = "supabase_realtime_messages_publication"
 
 PUBLICATIONS = (PUBLICATION, MESSAGES_PUBLICATION)
 
-LONGEST_BACKOFF_S = 5.0
+SHORTEST_BACKOFF_S = 0.05
 STREAM_ATTEMPTS = 2
 """Failures to begin a stream in a row, with a server that answers otherwise, after which it is polled."""
 PUBLICATIONS_INTERVAL_S = 10.0
 
+_BACKOFF = Backoff(base_s=0.5, max_s=5.0)
 _LOSSES = (psycopg.Error, OSError, TimeoutError, FeedCorrupt, AgentWorkerError)
 
 
@@ -144,8 +146,8 @@ class Feed:
             except Exception:
                 failures += 1
                 logger.exception("feed.failed", way=way.value)
-            longest_s = min(0.25 * 2.0**failures, LONGEST_BACKOFF_S)
-            await asyncio.sleep(random.uniform(0.05, longest_s))  # noqa: S311 - spreads load, guards nothing
+            roll = random.random()  # noqa: S311 - spreads load, guards nothing
+            await asyncio.sleep(SHORTEST_BACKOFF_S + _BACKOFF.delay_s(failures, roll=roll))
 
     async def _open(self, way: Way, source: Source) -> None:
         try:

@@ -25,7 +25,7 @@ from agent_worker.gateway.realtime.hub import Hub
 from agent_worker.gateway.realtime.joining import Joining
 from agent_worker.gateway.realtime.joins import JoinRefused
 from agent_worker.gateway.realtime.limits import Bucket
-from agent_worker.gateway.realtime.outbox import POLICY_VIOLATION, TRY_AGAIN_LATER, Outbox
+from agent_worker.gateway.realtime.outbox import POLICY_VIOLATION, TRY_AGAIN_LATER, Outbox, Wire
 
 logger = structlog.get_logger(__name__)
 
@@ -37,23 +37,25 @@ class Session:
 
     Args:
         hub: What all sockets share.
+        wire: Its connection.
         version: Version of the protocol that it speaks.
         caller: Whom its API key stands for.
         create_task: Starts a task whose owner outlives this session.
 
     Attributes:
-        outbox: What it has to read.
+        outbox: What is said to it.
     """
 
     def __init__(
         self,
         hub: Hub,
+        wire: Wire,
         *,
         version: Version,
         caller: Caller,
         create_task: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
     ) -> None:
-        self.outbox = Outbox(hub.limits, hub.pool, on_overflow=self._drop)
+        self.outbox = Outbox(wire, hub.limits, hub.pool, on_overflow=self._drop)
         self._line = Line(version, caller, self.outbox, hub, self._spawn, self._forget)
         self._create_task = create_task
         self._limits = hub.limits
@@ -80,6 +82,10 @@ class Session:
             self._end(topic)
         for task in self._tasks:
             task.cancel()
+
+    def dissolve(self) -> None:
+        """Let go of what holds it, when all is over: its memory shall not wait for the garbage collector."""
+        del self.outbox, self._line
 
     async def _act(self, message: Message) -> None:
         if message.topic == PHOENIX and message.event == "heartbeat":

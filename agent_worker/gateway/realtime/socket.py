@@ -1,4 +1,4 @@
-"""One WebSocket: a task that reads, a task that writes, and a session between them."""
+"""One WebSocket: a task that reads, and a session that answers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from agent_worker.gateway.realtime.frames import Version
 from agent_worker.gateway.realtime.hub import Hub
 from agent_worker.gateway.realtime.outbox import GOING_AWAY
 from agent_worker.gateway.realtime.session import Session
+from agent_worker.gateway.realtime.wire import wire_of
 
 logger = structlog.get_logger(__name__)
 
@@ -34,31 +35,36 @@ async def serve(websocket: WebSocket, hub: Hub, *, version: Version, caller: Cal
     """
     with contextlib.suppress(*_GONE):
         await websocket.accept()
+        wire = wire_of(websocket.scope)
+        tasks = asyncio.TaskGroup()
+        session = Session(hub, wire, version=version, caller=caller, create_task=tasks.create_task)
+        wire.on_room = session.outbox.flush
         hub.pool.sockets += 1
         try:
-            async with asyncio.TaskGroup() as tasks:
-                session = Session(hub, version=version, caller=caller, create_task=tasks.create_task)
+            async with tasks:
                 await _converse(websocket, session, hub, tasks)
         finally:
             hub.pool.sockets -= 1
+            wire.on_room = None
+            session.dissolve()
 
 
 async def _converse(websocket: WebSocket, session: Session, hub: Hub, tasks: asyncio.TaskGroup) -> None:
     outbox = session.outbox
     reading = tasks.create_task(_read(websocket, session, idle_s=hub.limits.idle_s))
-    writing = tasks.create_task(_write(websocket, session))
     try:
-        ends: set[asyncio.Future[Any]] = {reading, writing, outbox.over}
+        ends: set[asyncio.Future[Any]] = {reading, outbox.over}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         session.close()
         outbox.close(GOING_AWAY)
-        await asyncio.wait({writing}, timeout=hub.limits.farewell_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(hub.limits.farewell_s):
+                await outbox.written()
     finally:
         session.close()
         outbox.close(GOING_AWAY)
         outbox.clear()
         reading.cancel()
-        writing.cancel()
     with contextlib.suppress(
         *_GONE, TimeoutError, RuntimeError
     ):  # Starlette's for a socket that is closed already
@@ -82,12 +88,3 @@ async def _read(websocket: WebSocket, session: Session, *, idle_s: float) -> Non
         except Exception:
             logger.exception("realtime.message_failed")
             session.outbox.close(INTERNAL_ERROR, "Something went wrong here")
-
-
-async def _write(websocket: WebSocket, session: Session) -> None:
-    async def send(frame: str | bytes) -> None:
-        kind = "text" if isinstance(frame, str) else "bytes"
-        await websocket.send({"type": "websocket.send", kind: frame})
-
-    with contextlib.suppress(*_GONE):
-        await session.outbox.write_to(send)

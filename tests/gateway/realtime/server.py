@@ -24,6 +24,7 @@ from agent_worker.gateway.realtime.hub import Hub
 from agent_worker.gateway.realtime.limits import RealtimeLimits
 from agent_worker.gateway.realtime.routes import router
 from agent_worker.gateway.realtime.wire import BoundedSocket
+from agent_worker.gateway.wire import BoundedHttp
 from tests.gateway.realtime.changes import MemoryChanges
 from tests.waiting import eventually
 
@@ -88,6 +89,7 @@ async def running(
     limits: RealtimeLimits | None = None,
     port: int = 0,
     changes: MemoryChanges | None = None,
+    http: type[asyncio.Protocol] = BoundedHttp,
     ws: type[asyncio.Protocol] = BoundedSocket,
 ) -> AsyncIterator[Gateway]:
     """Serve Realtime on a free port, or on the one a test had before."""
@@ -100,6 +102,7 @@ async def running(
         uvicorn.Config(
             app,
             port=port,
+            http=http,
             ws=ws,
             ws_max_size=LARGEST_FRAME_BYTES,
             ws_per_message_deflate=False,

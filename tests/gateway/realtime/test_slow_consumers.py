@@ -92,18 +92,26 @@ async def _count(reader: Phone, wanted: int) -> list[int]:
 
 
 async def test_a_slow_consumer_is_told_and_comes_back(topics: Topics) -> None:
-    async with (
-        running(topics, limits=RealtimeLimits(unread_bytes=100_000)) as gateway,
-        phone(gateway.socket_url()) as client,
-    ):
-        await client.join("tasks", CONFIG)
-        await client.event("system")
-        for n in range(200):  # without a chance to write in between
-            gateway.changes.emit("INSERT", {"id": n, **ROW})
+    limits = RealtimeLimits(unread_bytes=100_000)
+    async with running(topics, limits=limits) as gateway, hanging(gateway) as client:
+        for n in range(20):  # more than kernels hold
+            gateway.changes.emit("INSERT", {"id": n, "text": "x" * 500_000})
+        client.socket.transport.resume_reading()
         heard = await client.event("system")
         assert heard.payload["message"] == "Messages were not read quickly enough"
         assert heard.payload["status"] == "error"
         assert await client.closed() == 1013
+
+
+async def test_a_consumer_that_reads_on_in_time_has_lost_nothing(topics: Topics) -> None:
+    async with running(topics) as gateway, hanging(gateway) as client:
+        for n in range(20):
+            gateway.changes.emit("INSERT", {"id": n, "text": "x" * 500_000})
+        assert gateway.hub.pool.waiting_bytes > 0
+        client.socket.transport.resume_reading()
+        async with asyncio.timeout(10):
+            assert await _count(client, 20) == list(range(20))
+        assert gateway.hub.pool.waiting_bytes == 0
 
 
 async def test_a_connection_that_is_not_read_is_let_go(topics: Topics) -> None:
@@ -123,6 +131,29 @@ async def test_a_farewell_waits_no_longer_than_it_should(topics: Topics) -> None
         await eventually(lambda: asyncio.sleep(0, gateway.hub.pool.sockets == 0))
 
 
+class Pipe:
+    """A connection that has room when a test says so."""
+
+    def __init__(self, *, has_room: bool = False) -> None:
+        self.written: list[str | bytes] = []
+        self._emptied = asyncio.Event()
+        if has_room:
+            self._emptied.set()
+
+    @property
+    def has_room(self) -> bool:
+        return self._emptied.is_set()
+
+    def write_frame(self, frame: str | bytes) -> None:
+        self.written.append(frame)
+
+    async def room(self) -> None:
+        await self._emptied.wait()
+
+    def empty(self) -> None:
+        self._emptied.set()
+
+
 @pytest.fixture
 def overflows() -> list[int]:
     return []
@@ -131,7 +162,7 @@ def overflows() -> list[int]:
 async def test_an_outbox_counts_what_waits_and_overflows_once(overflows: list[int]) -> None:
     pool = Pool()
     limits = RealtimeLimits(unread_bytes=100, unread_frames=3)
-    outbox = Outbox(limits, pool, on_overflow=lambda: overflows.append(1))
+    outbox = Outbox(Pipe(), limits, pool, on_overflow=lambda: overflows.append(1))
     for _ in range(3):
         outbox.put_text("0123456789")
     assert (outbox.waiting, pool.waiting_bytes, overflows) == ((3, 30), 30, [])
@@ -146,8 +177,8 @@ async def test_when_all_together_have_too_much_the_largest_share_goes(overflows:
     pool = Pool()
     pool.sockets = 2
     limits = RealtimeLimits(unread_total_bytes=100)
-    modest = Outbox(limits, pool, on_overflow=lambda: overflows.append(1))
-    greedy = Outbox(limits, pool, on_overflow=lambda: overflows.append(2))
+    modest = Outbox(Pipe(), limits, pool, on_overflow=lambda: overflows.append(1))
+    greedy = Outbox(Pipe(), limits, pool, on_overflow=lambda: overflows.append(2))
     greedy.put_text("x" * 90)
     modest.put_text("x" * 20)
     assert not overflows, "twenty are less than half"
@@ -156,15 +187,34 @@ async def test_when_all_together_have_too_much_the_largest_share_goes(overflows:
     assert (modest.waiting, pool.waiting_bytes) == ((1, 20), 20)
 
 
+async def test_a_frame_is_written_at_once_where_there_is_room() -> None:
+    pipe, pool = Pipe(has_room=True), Pool()
+    outbox = Outbox(pipe, RealtimeLimits(unread_bytes=1), pool, on_overflow=lambda: None)
+    outbox.put_text("a")
+    outbox.put(("b", "c"), 2)
+    assert pipe.written == ["a", "bc"]
+    assert (outbox.waiting, pool.waiting_bytes) == ((0, 0), 0)
+
+
+async def test_no_frame_overtakes_one_that_waits() -> None:
+    pipe = Pipe()
+    outbox = Outbox(pipe, RealtimeLimits(), Pool(), on_overflow=lambda: None)
+    outbox.put_text("a")
+    pipe.empty()
+    outbox.put_text("b")
+    outbox.flush()
+    outbox.put_text("c")
+    assert pipe.written == ["a", "b", "c"]
+
+
 async def test_what_waits_is_written_before_the_end() -> None:
-    outbox = Outbox(RealtimeLimits(), Pool(), on_overflow=lambda: None)
+    pipe, pool = Pipe(), Pool()
+    outbox = Outbox(pipe, RealtimeLimits(), pool, on_overflow=lambda: None)
     outbox.put_text("a")
     outbox.put(("b", "c"), 2)
     outbox.close(1001)
-    written: list[str | bytes] = []
-
-    async def send(frame: str | bytes) -> None:
-        written.append(frame)
-
-    await outbox.write_to(send)
-    assert written == ["a", "bc"]
+    ending = asyncio.create_task(outbox.written())
+    pipe.empty()
+    await ending
+    assert pipe.written == ["a", "bc"]
+    assert pool.waiting_bytes == 0
