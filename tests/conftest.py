@@ -19,6 +19,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from agent_worker.db.connection import Database
 from agent_worker.embedded import EmbeddedPostgres
@@ -27,6 +28,12 @@ from agent_worker.testing.postgres import TestDatabases
 from tests.rest.project import StandIn
 
 VARIABLE = "AGENT_WORKER_TEST_DATABASE_URL"
+
+# What is searched for are wrong answers, not slow ones: how long one takes is up to what else the machine does.
+settings.register_profile(
+    "any-machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -32,7 +32,7 @@ OPTIONS = WorkerOptions(
     concurrency=10,
     poll_interval_s=0.2,
     heartbeat_s=0.5,
-    lease_s=1.5,
+    lease_s=60.0,
     rescue_interval_s=0.2,
     schedule_interval_s=1.0,
     housekeeping_interval_s=0.2,
@@ -40,6 +40,10 @@ OPTIONS = WorkerOptions(
     cancel_grace_s=0.3,
     backoff=Backoff(base_s=0.05, max_s=0.1),
 )
+"""Of a long lease, so that a worker that a busy machine keeps waiting is not taken for dead."""
+
+SHORT_LEASE = {"lease_s": 1.5}
+"""Where a worker that says no more is to be taken for dead."""
 
 StartWorker = Callable[..., AbstractAsyncContextManager[Worker]]
 

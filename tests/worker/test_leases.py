@@ -17,7 +17,7 @@ from agent_worker.domain.errors import ConfigurationError
 from agent_worker.domain.lanes import whole_level
 from agent_worker.processors.echo import Echo
 from tests.waiting import eventually
-from tests.worker.conftest import Rows, StartWorker
+from tests.worker.conftest import SHORT_LEASE, Rows, StartWorker
 from tests.worker.processors import BlockLoop, Hang
 
 
@@ -56,7 +56,7 @@ async def test_a_second_signal_ends_the_grace_period(start_worker: StartWorker, 
         task_id = await rows.insert("hang")
         await asyncio.wait_for(hang.started.wait(), 30)
         stop_now.set()
-        await asyncio.wait_for(worker.drain(stop_now=stop_now), 5)
+        await asyncio.wait_for(worker.drain(stop_now=stop_now), 30)
     assert await rows.status(task_id) == "pending"
 
 
@@ -91,7 +91,7 @@ async def test_an_attempt_whose_task_moved_on_is_stopped_and_its_outcome_dropped
 
 async def test_tasks_of_a_dead_worker_are_run_by_another(start_worker: StartWorker, rows: Rows) -> None:
     hang = Hang()
-    async with start_worker(hang) as dying, start_worker(Echo()):
+    async with start_worker(hang, **SHORT_LEASE) as dying, start_worker(Echo()):
         task_id = await rows.insert("hang")
         await asyncio.wait_for(hang.started.wait(), 30)
         dying.heartbeat.stop()
@@ -130,7 +130,7 @@ async def test_a_blocked_event_loop_keeps_its_lease(
 
     def rescue_all_the_time() -> None:
         with psycopg.connect(database_url, autocommit=True) as conn:
-            blocked.wait(10)
+            blocked.wait(30)
             while not done.wait(0.1):
                 rescued.extend(conn.execute("SELECT * FROM agent_worker.rescue(100)").fetchall())
 
@@ -142,8 +142,8 @@ async def test_a_blocked_event_loop_keeps_its_lease(
     rescuer = threading.Thread(target=rescue_all_the_time)
     rescuer.start()
     try:
-        async with start_worker(Announced()):
-            task_id = await rows.insert("block-loop", {"s": 3})  # twice the lease
+        async with start_worker(Announced(), lease_s=3.0):
+            task_id = await rows.insert("block-loop", {"s": 4.5})  # half as long again as the lease
             task = await rows.reaches(task_id, "completed")
     finally:
         done.set()

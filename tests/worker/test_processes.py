@@ -22,7 +22,7 @@ from tests.waiting import eventually
 from tests.worker import heavy
 from tests.worker.conftest import Rows, StartWorker, process_pool
 
-PATIENT = {"cancel_grace_s": 5.0}
+PATIENT = {"cancel_grace_s": 60.0}
 """As in production: longer than a process gets."""
 
 BOTH = ["thread", "process"]
@@ -42,7 +42,7 @@ async def are_gone(numbers: list[int]) -> None:
     async def none_lives() -> bool:
         return not any(map(is_alive, numbers))
 
-    await eventually(none_lives, timeout_s=3.0)
+    await eventually(none_lives)
 
 
 # Stopping
@@ -67,7 +67,7 @@ async def test_a_cancelled_computation_is_killed(start_worker: StartWorker, rows
         task_id = await rows.insert("spin", {"holds_the_lock": True})
         numbers = await pids(rows, task_id)
         await rows.cancel(task_id)
-        await rows.reaches(task_id, "cancelled", timeout_s=3.0)
+        await rows.reaches(task_id, "cancelled")
         await are_gone(numbers)
         await rows.reaches(await rows.insert("who"), "completed")
 
@@ -119,7 +119,7 @@ async def test_drain_kills_what_does_not_finish_and_gives_it_back(
         numbers = await pids(rows, task_id)
         if in_a_hurry:
             stop_now.set()
-        await asyncio.wait_for(worker.drain(stop_now=stop_now), 5)
+        await asyncio.wait_for(worker.drain(stop_now=stop_now), 30)
         assert not any(map(is_alive, numbers))
     task = await rows.task(task_id)
     assert (task["status"], task["attempt"], task["worker_id"]) == ("pending", 0, None)
@@ -210,15 +210,15 @@ async def test_eight_computations_run_side_by_side_while_the_event_loop_goes_on(
     processors = (heavy.Who(), Echo())
     pool = process_pool(processors, size=8)
     async with start_worker(
-        *processors, processes=pool, concurrency=20, heartbeat_s=0.5, lease_s=3.0
+        *processors, processes=pool, concurrency=20, heartbeat_s=0.5, lease_s=20.0
     ) as worker:
         busy = [await rows.insert("who", {"until": str(tmp_path / "go")}) for _ in range(8)]
         numbers = [number for task_id in busy for number in await pids(rows, task_id)]
         assert len(set(numbers)) == 8
         assert pool.busy == 8
         for n in range(20):
-            await rows.reaches(await rows.insert("echo", {"prompt": str(n)}), "completed", timeout_s=3.0)
-        assert worker.heartbeat.age_s < 3.0
+            await rows.reaches(await rows.insert("echo", {"prompt": str(n)}), "completed")
+        assert worker.heartbeat.age_s < 20.0
         (tmp_path / "go").touch()
         for task_id in busy:
             assert (await rows.reaches(task_id, "completed"))["attempt"] == 1

@@ -14,7 +14,7 @@ from agent_worker.processors.echo import Echo
 from agent_worker.worker.worker import Worker
 from tests.client.by_hand import cut_connections
 from tests.waiting import eventually
-from tests.worker.conftest import Rows, StartWorker
+from tests.worker.conftest import SHORT_LEASE, Rows, StartWorker
 from tests.worker.processors import Hang
 
 LONG_S = 60.0
@@ -208,7 +208,7 @@ async def test_a_worker_that_may_take_nothing_rests_however_eager_its_last_look_
     start_worker: StartWorker,
 ) -> None:
     """Rounds without a wait would starve the event loop, while the heartbeat's thread keeps the lease."""
-    async with start_worker(Echo()) as worker:
+    async with start_worker(Echo(), **SHORT_LEASE) as worker:
         await worker.claimer.stop()
 
         async def would_look_again_at_once() -> bool:

@@ -130,7 +130,11 @@ def oracle(owner: Sql, type_: str, term: FilterTerm, values: Sequence[str | None
     return [bool(row[0]) for row in rows]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(question=questions())
 async def test_a_filters_answers_are_postgresqls_own(
     question: tuple[int, FilterTerm, list[str | None]], owner: Sql, kinds: tuple[Table, Comparing]

@@ -14,7 +14,9 @@ from agent_worker.db.access.query import Operator
 from tests.gateway.rest.conftest import Speak
 
 BOUNDED = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 COLUMNS = ["id", "title", "owner", "price", "code", "bound", "tags", "meta", "pages", "words", "made_at"]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
