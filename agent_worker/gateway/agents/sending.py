@@ -1,4 +1,7 @@
-"""One open answer: what is to be said goes out at the pace of whoever reads it, and going away is noticed at once."""
+"""One open answer: what is to be said goes out at the pace of whoever reads it, and going away is noticed at once.
+
+Whoever takes nothing any more is hung up on by the connection, see `agent_worker.gateway.wire`.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,6 @@ from starlette.types import Receive, Scope, Send
 
 from agent_worker.gateway.agents.frames import HEARTBEAT
 
-STALL_S = 60.0
-"""A client that takes nothing for so long counts as gone."""
-
 
 class EventStream(Response):
     """An answer that goes on until its pages end, its reader hangs up, or the gateway stops.
@@ -22,10 +22,9 @@ class EventStream(Response):
         pages: What is said, in pieces; the next one is asked for when the last one was taken. Closed at the end.
         headers: Of the answer.
         stopping: Set when the gateway stops; the answer then ends where it is.
-        hung_up: Called when the reader has gone, or takes nothing any more.
+        hung_up: Called when the reader has gone.
         counted: Entered while the stream is open.
         heartbeat_s: Longest silence.
-        stall_s: Longest wait for the reader to take what it was sent.
     """
 
     def __init__(
@@ -37,7 +36,6 @@ class EventStream(Response):
         hung_up: Callable[[], Awaitable[None]],
         counted: Callable[[], AbstractContextManager[None]],
         heartbeat_s: float,
-        stall_s: float,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -47,7 +45,6 @@ class EventStream(Response):
         self._hung_up = hung_up
         self._counted = counted
         self._heartbeat_s = heartbeat_s
-        self._stall_s = stall_s
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -93,21 +90,11 @@ class EventStream(Response):
                     said, page = page.result(), None
                 if said is None:
                     return True
-                if not await self._take(send, said):
-                    return False
+                await send({"type": "http.response.body", "body": said, "more_body": True})
         finally:
             if page is not None:
                 page.cancel()
                 await asyncio.gather(page, return_exceptions=True)
-
-    async def _take(self, send: Send, said: bytes) -> bool:
-        """Hand over a piece; return whether it was taken in time."""
-        try:
-            async with asyncio.timeout(self._stall_s):
-                await send({"type": "http.response.body", "body": said, "more_body": True})
-        except TimeoutError:
-            return False
-        return True
 
 
 async def _left(receive: Receive) -> None:

@@ -24,7 +24,7 @@ from agent_worker.domain.caller import Caller
 from agent_worker.domain.errors import DatabaseUnavailable, GatewayError
 from agent_worker.gateway.agents.frames import DONE, HEADERS, frames
 from agent_worker.gateway.agents.reading import Reader, Told
-from agent_worker.gateway.agents.sending import STALL_S, EventStream
+from agent_worker.gateway.agents.sending import EventStream
 
 logger = structlog.get_logger(__name__)
 
@@ -47,16 +47,12 @@ class Streams:
         runs: Where runs are read and stopped.
         followers: Tells when there is something to read.
         heartbeat_s: Longest silence.
-        stall_s: Longest wait for a client to take what it was sent.
     """
 
-    def __init__(
-        self, runs: Runs, followers: Followers, *, heartbeat_s: float = HEARTBEAT_S, stall_s: float = STALL_S
-    ) -> None:
+    def __init__(self, runs: Runs, followers: Followers, *, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._runs = runs
         self._followers = followers
         self._heartbeat_s = heartbeat_s
-        self._stall_s = stall_s
         self._stopping = asyncio.Event()
         self._open: Counter[UUID | None] = Counter()
 
@@ -106,7 +102,6 @@ class Streams:
             hung_up=hung_up,
             counted=lambda: self._counted(caller),
             heartbeat_s=self._heartbeat_s,
-            stall_s=self._stall_s,
         )
 
     async def read_once(self, caller: Caller, reader: Reader) -> tuple[list[Told], Following | None]:

@@ -67,14 +67,14 @@ async def agents_gateway(
     async with gateway_database(database_url) as strangers:
         runs, definitions = runs_of(Statements(strangers)), Definitions(db, KIND)
         catalogue, followers = Catalogue(definitions), Followers(db)
-        streams = Streams(runs, followers, heartbeat_s=heartbeat_s, stall_s=stall_s)
+        streams = Streams(runs, followers, heartbeat_s=heartbeat_s)
         app = create_app(
             GatewayOptions(),
             door=door(),
             metrics=Metrics(),
             routers=(router(catalogue, Running(runs, Continuing(strangers), catalogue), streams),),
         )
-        server = GatewayServer(app, host="127.0.0.1", port=0)
+        server = GatewayServer(app, host="127.0.0.1", port=0, stall_s=stall_s)
         await followers.start()
         await server.start()
         made = AgentsGateway(server.url, streams, server, definitions)
