@@ -41,7 +41,7 @@ LIBRARIES = ("fastapi", "uvicorn", "httptools", "jwt")
 """What the extra `gateway` brings, as modules are called."""
 
 OWN_CONNECTIONS = 2
-"""For users, sessions and health, beside AGENT_WORKER_GATEWAY_CONNECTIONS for requests."""
+"""For users, sessions, health and what runs say, beside AGENT_WORKER_GATEWAY_CONNECTIONS for requests."""
 
 LONGEST_STATEMENT_S = 70.0
 """PostgreSQL ends the statements of requests after 60 s at most, and says so; this is for when it does not."""
@@ -367,6 +367,7 @@ async def _agents(db: Database, strangers: Database) -> AsyncIterator[tuple[APIR
     from agent_worker.db.continuing import Continuing
     from agent_worker.db.definitions import Definitions
     from agent_worker.db.following import Followers
+    from agent_worker.db.looking import Looking
     from agent_worker.db.runs import Runs
     from agent_worker.gateway.agents import routes
     from agent_worker.gateway.agents.catalogue import Catalogue
@@ -375,13 +376,14 @@ async def _agents(db: Database, strangers: Database) -> AsyncIterator[tuple[APIR
 
     runs = Runs(Statements(strangers))
     catalogue = Catalogue(Definitions(db, routes.KIND))
-    followers = Followers(db)
-    streams = Streams(runs, followers)
+    looking, followers = Looking(db), Followers(db)
+    streams = Streams(runs, looking, followers)
     await followers.start()
     try:
         yield routes.router(catalogue, Running(runs, Continuing(strangers), catalogue), streams), streams
     finally:
         await followers.stop()
+        await looking.stop()
 
 
 @contextlib.asynccontextmanager

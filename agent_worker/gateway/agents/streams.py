@@ -1,7 +1,7 @@
 """Streams of runs to clients that may read slowly, stop reading, or hang up.
 
 A stream holds one page of rows, and reads the next one when the client has taken it. All streams of a gateway share one
-listening connection.
+listening connection, and read their rows together.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import structlog
 from starlette.responses import Response
 
 from agent_worker.db.following import Followers
+from agent_worker.db.looking import Looking
 from agent_worker.db.patience import patiently
 from agent_worker.db.runs import Runs
 from agent_worker.db.tasks import Following
-from agent_worker.domain.caller import Caller
+from agent_worker.domain.caller import Caller, Eyes
 from agent_worker.domain.errors import DatabaseUnavailable, GatewayError
 from agent_worker.gateway.agents.frames import DONE, HEADERS, frames
 from agent_worker.gateway.agents.reading import Reader, Told
@@ -44,13 +45,17 @@ class Streams:
     """Makes the streams of a gateway, and ends them when it stops.
 
     Args:
-        runs: Where runs are read and stopped.
+        runs: Where runs are shown and stopped.
+        looking: Reads what they say.
         followers: Tells when there is something to read.
         heartbeat_s: Longest silence.
     """
 
-    def __init__(self, runs: Runs, followers: Followers, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(
+        self, runs: Runs, looking: Looking, followers: Followers, *, heartbeat_s: float = HEARTBEAT_S
+    ) -> None:
         self._runs = runs
+        self._looking = looking
         self._followers = followers
         self._heartbeat_s = heartbeat_s
         self._stopping = asyncio.Event()
@@ -106,9 +111,10 @@ class Streams:
 
     async def read_once(self, caller: Caller, reader: Reader) -> tuple[list[Told], Following | None]:
         """Return what there is to tell now, at most a page of it, and how the run stands; None for no run."""
+        eyes = caller.eyes()
         told: list[Told] = []
         while True:
-            page = await self._follow(caller, reader)
+            page = await self._follow(eyes, reader)
             if page is None:
                 return [], None
             told += reader.read(page)
@@ -118,9 +124,10 @@ class Streams:
                 return told, page
 
     async def _pages(self, caller: Caller, reader: Reader) -> AsyncGenerator[bytes, None]:
+        eyes = caller.eyes()
         with self._followers.of(reader.run_id) as ear:
             while True:
-                page = await _patiently(lambda: self._follow(caller, reader))
+                page = await _patiently(lambda: self._follow(eyes, reader))
                 if page is None:
                     return  # it was deleted
                 told = reader.read(page)
@@ -146,8 +153,10 @@ class Streams:
             if not self._open[user_id]:
                 del self._open[user_id]
 
-    async def _follow(self, caller: Caller, reader: Reader) -> Following | None:
-        return await self._runs.follow(caller, reader.run_id, after_seq=reader.position, cursor=reader.cursor)
+    async def _follow(self, eyes: Eyes, reader: Reader) -> Following | None:
+        return await self._looking.follow(
+            eyes, reader.run_id, after_seq=reader.position, cursor=reader.cursor
+        )
 
     async def _end(self, caller: Caller, reader: Reader) -> list[Told]:
         run = await self._runs.look(caller, reader.run_id)

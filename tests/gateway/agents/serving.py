@@ -15,6 +15,7 @@ from agent_worker.db.connection import Database
 from agent_worker.db.continuing import Continuing
 from agent_worker.db.definitions import Definitions
 from agent_worker.db.following import Followers
+from agent_worker.db.looking import Looking
 from agent_worker.db.runs import Runs
 from agent_worker.gateway.agents.catalogue import Catalogue
 from agent_worker.gateway.agents.routes import KIND, router
@@ -62,12 +63,13 @@ async def agents_gateway(
     heartbeat_s: float = 15.0,
     stall_s: float = 60.0,
     runs_of: Callable[[Statements], Runs] = Runs,
+    looking_of: Callable[[Database], Looking] = Looking,
 ) -> AsyncIterator[AgentsGateway]:
     """Serve `/api/agents` on a free port."""
     async with gateway_database(database_url) as strangers:
         runs, definitions = runs_of(Statements(strangers)), Definitions(db, KIND)
-        catalogue, followers = Catalogue(definitions), Followers(db)
-        streams = Streams(runs, followers, heartbeat_s=heartbeat_s)
+        catalogue, followers, looking = Catalogue(definitions), Followers(db), looking_of(db)
+        streams = Streams(runs, looking, followers, heartbeat_s=heartbeat_s)
         app = create_app(
             GatewayOptions(),
             door=door(),
@@ -83,6 +85,7 @@ async def agents_gateway(
         finally:
             await made.stop()
             await followers.stop()
+            await looking.stop()
 
 
 @contextlib.asynccontextmanager

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from agent_worker.db.connection import Database
-from agent_worker.db.runs import Runs
+from agent_worker.db.looking import Looking
 from agent_worker.db.tasks import Following
-from agent_worker.domain.caller import Caller
+from agent_worker.domain.caller import Eyes
 from agent_worker.domain.errors import DatabaseUnavailable
 from agent_worker.domain.events import Event
 from agent_worker.gateway.agents.streams import MOST_PER_USER
@@ -168,14 +168,14 @@ async def answers(db: Database) -> bool:
 # Slow readers
 
 
-class CountingRuns(Runs):
+class CountedLooking(Looking):
     """Counts how often anybody looks."""
 
     looks = 0
 
-    async def follow(self, caller: Caller, run_id: UUID, **more: Any) -> Following | None:
+    async def follow(self, eyes: Eyes, run_id: UUID, **more: Any) -> Following | None:
         type(self).looks += 1
-        return await super().follow(caller, run_id, **more)
+        return await super().follow(eyes, run_id, **more)
 
 
 PIECE = "x" * 10_000
@@ -214,8 +214,8 @@ async def open_and_stop_reading(
 async def test_a_reader_that_stops_reading_is_sent_no_more_than_fits(
     database_url: str, db: Database, long_run: UUID, ann_id: UUID
 ) -> None:
-    CountingRuns.looks = 0
-    async with agents_gateway(database_url, db, runs_of=CountingRuns) as gateway:
+    CountedLooking.looks = 0
+    async with agents_gateway(database_url, db, looking_of=CountedLooking) as gateway:
         await gateway.push("echo")
         path = f"/echo/executions/{long_run}/events"
         _, writer = await open_and_stop_reading(gateway, path, ann_id)
@@ -223,12 +223,12 @@ async def test_a_reader_that_stops_reading_is_sent_no_more_than_fits(
 
         async def rests() -> bool:
             nonlocal looked
-            before, looked = looked, CountingRuns.looks
+            before, looked = looked, CountedLooking.looks
             await asyncio.sleep(0.2)
-            return before == CountingRuns.looks > 0
+            return before == CountedLooking.looks > 0
 
         await eventually(rests)
-        assert CountingRuns.looks < PIECES / 200 / 2, "most of it is not even read from the database"
+        assert CountedLooking.looks < PIECES / 200 / 2, "most of it is not even read from the database"
         async with gateway.client(ann_id) as ann, listening(ann, "GET", path) as other:
             await other.until("text-delta")  # others are served meanwhile
         writer.transport.abort()
