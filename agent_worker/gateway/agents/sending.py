@@ -6,6 +6,7 @@ Whoever takes nothing any more is hung up on by the connection, see `agent_worke
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 
@@ -16,7 +17,7 @@ from agent_worker.gateway.agents.frames import HEARTBEAT
 
 
 class EventStream(Response):
-    """An answer that goes on until its pages end, its reader hangs up, or the gateway stops.
+    """An answer that goes on until its pages end, its reader hangs up, its time is over, or the gateway stops.
 
     Args:
         pages: What is said, in pieces; the next one is asked for when the last one was taken. Closed at the end.
@@ -25,6 +26,7 @@ class EventStream(Response):
         hung_up: Called when the reader has gone.
         counted: Entered while the stream is open.
         heartbeat_s: Longest silence.
+        longest_s: When the answer ends where it is; None for never.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class EventStream(Response):
         hung_up: Callable[[], Awaitable[None]],
         counted: Callable[[], AbstractContextManager[None]],
         heartbeat_s: float,
+        longest_s: float | None,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -45,6 +48,7 @@ class EventStream(Response):
         self._hung_up = hung_up
         self._counted = counted
         self._heartbeat_s = heartbeat_s
+        self._longest_s = longest_s
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -58,7 +62,7 @@ class EventStream(Response):
     async def _speak_to(self, receive: Receive, send: Send) -> bool:
         """Answer; return whether somebody still listens at the end."""
         leaving = asyncio.create_task(_left(receive))
-        stopping = asyncio.create_task(self._stopping.wait())
+        stopping = asyncio.create_task(self._stopped())
         try:
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
@@ -70,7 +74,13 @@ class EventStream(Response):
             await asyncio.wait({leaving, stopping})
             await self._pages.aclose()
 
-    async def _speak(self, send: Send, leaving: asyncio.Task[None], stopping: asyncio.Task[bool]) -> bool:
+    async def _stopped(self) -> None:
+        """Return when there is no more to be said, whatever there is to say."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._longest_s):
+                await self._stopping.wait()
+
+    async def _speak(self, send: Send, leaving: asyncio.Task[None], stopping: asyncio.Task[None]) -> bool:
         """Say everything; return whether somebody still listens."""
         page: asyncio.Task[bytes | None] | None = None
         try:

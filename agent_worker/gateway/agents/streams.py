@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from typing import TypeVar
@@ -26,6 +27,7 @@ from agent_worker.domain.errors import DatabaseUnavailable, GatewayError
 from agent_worker.gateway.agents.frames import DONE, HEADERS, frames
 from agent_worker.gateway.agents.reading import Reader, Told
 from agent_worker.gateway.agents.sending import EventStream
+from agent_worker.security.tokens import CLOCK_SKEW_S
 
 logger = structlog.get_logger(__name__)
 
@@ -49,15 +51,23 @@ class Streams:
         looking: Reads what they say.
         followers: Tells when there is something to read.
         heartbeat_s: Longest silence.
+        now: The present, in seconds since 1970.
     """
 
     def __init__(
-        self, runs: Runs, looking: Looking, followers: Followers, *, heartbeat_s: float = HEARTBEAT_S
+        self,
+        runs: Runs,
+        looking: Looking,
+        followers: Followers,
+        *,
+        heartbeat_s: float = HEARTBEAT_S,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._runs = runs
         self._looking = looking
         self._followers = followers
         self._heartbeat_s = heartbeat_s
+        self._now = now
         self._stopping = asyncio.Event()
         self._open: Counter[UUID | None] = Counter()
 
@@ -87,7 +97,7 @@ class Streams:
     def answer(
         self, caller: Caller, reader: Reader, *, is_owned: bool, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """Return a run's stream as an answer.
+        """Return a run's stream as an answer; it ends with its caller's token, cut as by `stop`.
 
         Args:
             caller: Whose rights it is read with.
@@ -107,6 +117,7 @@ class Streams:
             hung_up=hung_up,
             counted=lambda: self._counted(caller),
             heartbeat_s=self._heartbeat_s,
+            longest_s=self._longest_s(caller),
         )
 
     async def read_once(self, caller: Caller, reader: Reader) -> tuple[list[Told], Following | None]:
@@ -141,6 +152,12 @@ class Streams:
                 ear.seen = reader.position
                 if page.is_all:
                     await ear.pause()
+
+    def _longest_s(self, caller: Caller) -> float | None:
+        """Return how long the caller's token holds, as whoever checked it reads clocks."""
+        if caller.expires_at is None:
+            return None
+        return max(caller.expires_at + CLOCK_SKEW_S - self._now(), 0.0)
 
     @contextlib.contextmanager
     def _counted(self, caller: Caller) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,7 @@ async def agents_gateway(
     *,
     heartbeat_s: float = 15.0,
     stall_s: float = 60.0,
+    now: Callable[[], float] = time.time,
     runs_of: Callable[[Statements], Runs] = Runs,
     looking_of: Callable[[Database], Looking] = Looking,
 ) -> AsyncIterator[AgentsGateway]:
@@ -69,7 +71,7 @@ async def agents_gateway(
     async with gateway_database(database_url) as strangers:
         runs, definitions = runs_of(Statements(strangers)), Definitions(db, KIND)
         catalogue, followers, looking = Catalogue(definitions), Followers(db), looking_of(db)
-        streams = Streams(runs, looking, followers, heartbeat_s=heartbeat_s)
+        streams = Streams(runs, looking, followers, heartbeat_s=heartbeat_s, now=now)
         app = create_app(
             GatewayOptions(),
             door=door(),

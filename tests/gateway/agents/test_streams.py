@@ -18,12 +18,13 @@ from agent_worker.domain.caller import Eyes
 from agent_worker.domain.errors import DatabaseUnavailable
 from agent_worker.domain.events import Event
 from agent_worker.gateway.agents.streams import MOST_PER_USER
+from agent_worker.security.tokens import CLOCK_SKEW_S
 from agent_worker.testing.postgres import insert_task
 from agent_worker.worker.worker import Worker
 from tests.client.by_hand import ByHand, cut_connections, listeners
 from tests.gateway.agents.reading import listening
 from tests.gateway.agents.serving import AgentsGateway, agents_gateway, started
-from tests.gateway.door import token
+from tests.gateway.door import TOKEN_S, token
 from tests.waiting import eventually
 from tests.worker.conftest import Rows
 
@@ -109,6 +110,30 @@ async def test_a_question_that_was_heard_stays_open_when_its_stream_has_ended(
         heard = await run.rest()
     await nobody_reads(gateway)
     assert await rows.status(UUID(heard.execution_id)) == "waiting"
+
+
+# The token expires
+
+
+async def test_a_stream_ends_with_its_users_token_and_its_run_goes_on(
+    database_url: str, db: Database, worker: Worker, rows: Rows, ann_id: UUID
+) -> None:
+    late_s = TOKEN_S + CLOCK_SKEW_S - 0.5
+    async with (
+        agents_gateway(database_url, db, now=lambda: time.time() + late_s) as gateway,
+        gateway.client(ann_id) as ann,
+        gateway.client("service_role") as server,
+    ):
+        await gateway.push("wait")
+        async with started(ann, "wait", WAITING) as run:
+            assert not (await run.rest()).is_done, "it was cut, so that clients come again with another token"
+        run_id = run.response.headers["content-location"].rpartition("/")[2]
+        where = f"/wait/executions/{run_id}"
+        assert (await rows.task(UUID(run_id)))["cancel_requested_at"] is None
+        async with listening(server, "GET", f"{where}/events") as forever:
+            await forever.until("block-start")
+            await ann.post(f"{where}/cancel")
+            assert (await forever.rest()).is_done, "a key has no end"
 
 
 # The gateway stops
