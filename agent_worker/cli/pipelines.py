@@ -8,7 +8,7 @@ from agent_worker.cli.program import PIPELINES_SECTIONS, LazyGroup, plain_typer
 
 
 class PipelinesGroup(LazyGroup):
-    """`validate`, `run`, `replay`, `push`, `list`, `show`."""
+    """`validate`, `run`, `replay`, `push`, `list`, `show`, `archive`."""
 
     sections = PIPELINES_SECTIONS
     prefix = "pipelines_"
