@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 
@@ -49,10 +50,15 @@ class EventStream(Response):
         self._counted = counted
         self._heartbeat_s = heartbeat_s
         self._longest_s = longest_s
+        self._said_at = 0.0
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         with self._counted():
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            self._said_at = time.monotonic()
             has_reader = await self._speak_to(receive, send)
         if not has_reader:
             await self._hung_up()
@@ -63,15 +69,20 @@ class EventStream(Response):
         """Answer; return whether somebody still listens at the end."""
         leaving = asyncio.create_task(_left(receive))
         stopping = asyncio.create_task(self._stopped())
+        speaking = asyncio.create_task(self._speak(send))
+        beating = asyncio.create_task(self._beat(send))
         try:
-            await send(
-                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-            )
-            return await self._speak(send, leaving, stopping)
+            await asyncio.wait({speaking, leaving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if leaving.done():
+                return False
+            if speaking.done():
+                speaking.result()
+            return True
         finally:
-            leaving.cancel()
-            stopping.cancel()
-            await asyncio.wait({leaving, stopping})
+            tasks = (leaving, stopping, speaking, beating)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._pages.aclose()
 
     async def _stopped(self) -> None:
@@ -80,31 +91,21 @@ class EventStream(Response):
             async with asyncio.timeout(self._longest_s):
                 await self._stopping.wait()
 
-    async def _speak(self, send: Send, leaving: asyncio.Task[None], stopping: asyncio.Task[None]) -> bool:
-        """Say everything; return whether somebody still listens."""
-        page: asyncio.Task[bytes | None] | None = None
-        try:
-            while True:
-                page = page or asyncio.create_task(anext(self._pages, None))
-                await asyncio.wait(
-                    {page, leaving, stopping},
-                    timeout=self._heartbeat_s,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                if leaving.done():
-                    return False
-                if stopping.done():
-                    return True
-                said: bytes | None = HEARTBEAT
-                if page.done():
-                    said, page = page.result(), None
-                if said is None:
-                    return True
-                await send({"type": "http.response.body", "body": said, "more_body": True})
-        finally:
-            if page is not None:
-                page.cancel()
-                await asyncio.gather(page, return_exceptions=True)
+    async def _speak(self, send: Send) -> None:
+        """Say everything: piece by piece, with no task for each, for there are thousands of them a second."""
+        async for said in self._pages:
+            await send({"type": "http.response.body", "body": said, "more_body": True})
+            self._said_at = time.monotonic()
+
+    async def _beat(self, send: Send) -> None:
+        """Break each silence."""
+        while True:
+            left_s = self._said_at + self._heartbeat_s - time.monotonic()
+            if left_s > 0:
+                await asyncio.sleep(left_s)
+            else:
+                await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+                self._said_at = time.monotonic()
 
 
 async def _left(receive: Receive) -> None:
