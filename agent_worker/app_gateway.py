@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from agent_worker.db.connection import Database
     from agent_worker.db.following import Followers
+    from agent_worker.db.looking import Looking
     from agent_worker.gateway.agents.streams import Streams
     from agent_worker.gateway.realtime.changes import Changes
     from agent_worker.gateway.realtime.hub import Hub
@@ -45,7 +46,8 @@ LIBRARIES = ("fastapi", "uvicorn", "httptools", "jwt")
 """What the extra `gateway` brings, as modules are called."""
 
 OWN_CONNECTIONS = 2
-"""With the rights of the tables' owner, for users, sessions and health, beside AGENT_WORKER_GATEWAY_CONNECTIONS for requests."""
+"""With the rights of the tables' owner, for users, sessions, health and what runs say, beside
+AGENT_WORKER_GATEWAY_CONNECTIONS for requests."""
 
 LONGEST_STATEMENT_S = 70.0
 """PostgreSQL ends the statements of requests after 60 s at most, and says so; this is for when it does not."""
@@ -90,6 +92,7 @@ async def running_gateway(
     from agent_worker.db.access.access import Access
     from agent_worker.db.connection import Database
     from agent_worker.db.following import Followers
+    from agent_worker.db.looking import Looking
     from agent_worker.db.topics import Topics
     from agent_worker.gateway.auth import routes as auth_routes
     from agent_worker.gateway.realtime import routes as realtime_routes
@@ -109,10 +112,11 @@ async def running_gateway(
         strangers = await stack.enter_async_context(_of_strangers(settings, database_url))
         access = await _started(Access(strangers), stack)
         changes = await _started(Changes(database_url), stack)
-        followers = await _started(Followers(db), stack)
+        looking, followers = Looking(db), await _started(Followers(db), stack)
+        stack.push_async_callback(looking.stop)
         door = Door(keys, tokens)
         hub = Hub(changes=changes, topics=Topics(db), admit_token=door.admit_token)
-        agents, streams = _agents(db, strangers, followers)
+        agents, streams = _agents(db, strangers, looking, followers)
         routers: dict[str, APIRouter] = {
             "rest/v1": rest_routes.router(access),
             "realtime/v1": realtime_routes.router(hub, caller_of=caller_of),
@@ -167,7 +171,9 @@ def _of_strangers(settings: Settings, database_url: str) -> Database:
     )
 
 
-def _agents(db: Database, strangers: Database, followers: Followers) -> tuple[APIRouter, Streams]:
+def _agents(
+    db: Database, strangers: Database, looking: Looking, followers: Followers
+) -> tuple[APIRouter, Streams]:
     """Open stored agents to strangers."""
     from agent_worker.db.access.statements import Statements
     from agent_worker.db.continuing import Continuing
@@ -181,7 +187,7 @@ def _agents(db: Database, strangers: Database, followers: Followers) -> tuple[AP
 
     runs = Runs(Statements(strangers))
     catalogue = Catalogue(Definitions(db, PIPELINE))
-    streams = Streams(runs, followers)
+    streams = Streams(runs, looking, followers)
     return routes.router(catalogue, Running(runs, Continuing(strangers), catalogue), streams), streams
 
 

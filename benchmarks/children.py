@@ -94,17 +94,22 @@ class Child:
         return 0.0
 
     def cpu_s(self) -> float:
-        """Return the processor time used so far, in seconds; 0 where /proc lacks it."""
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        return 0.0
+        """Return the processor time used so far, in seconds."""
+        return cpu_s_of(self.pid)
 
     def kill(self) -> None:
         """Kill it and wait for its end; twice is fine."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
         self._process.wait(timeout=30)
+
+
+def cpu_s_of(pid: int) -> float:
+    """Return the processor time that a process has used so far, in seconds; 0 where /proc lacks it."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 @contextlib.contextmanager

@@ -72,6 +72,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "push": "Store definitions, each as the next version of its slug, for tasks that run it by name.",
             "list": "List the definitions that are stored, with their newest versions.",
             "show": "Show one stored definition: its inputs, its steps and its versions.",
+            "archive": "Let no new task find a stored definition by its name alone.",
         },
         "workers": {
             "list": "List the workers that live, and those that vanished in the last hour.",

@@ -6,19 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 from agent_worker.client.handlers import ToolHandlers, run_handlers
+from agent_worker.client.task_client import TaskClient
 from agent_worker.domain.client_errors import TaskFailed
 from agent_worker.domain.errors import AgentWorkerError
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.domain.records import TaskEvent
 from agent_worker.domain.task import TaskStatus
 from agent_worker.pipelines.telling.legs import Legs
-
-if TYPE_CHECKING:
-    from agent_worker.client.async_client import AsyncClient
 
 StreamEvent: TypeAlias = JsonObject
 """An event of the worker protocol: a dict with its `type`, such as `{"type": "text-delta", "id": …, "delta": …}`."""
@@ -42,7 +40,7 @@ class Run:
         has_ended: The stream's last word was said.
     """
 
-    client: AsyncClient
+    client: TaskClient
     answer: Answer
     task_id: UUID
     tools: ToolHandlers

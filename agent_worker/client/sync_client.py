@@ -9,9 +9,10 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, Self, TypeVar, Unpack
 from uuid import UUID
 
-from agent_worker.client.async_client import AsyncClient, database_url_from_env
+from agent_worker.client.async_client import AsyncClient
 from agent_worker.client.columns import TaskColumns
 from agent_worker.client.sync_workers import SyncWorkers
+from agent_worker.client.task_client import database_url_from_env
 from agent_worker.client.text import TextPiece
 from agent_worker.domain.json import JsonObject
 from agent_worker.domain.records import Question, TaskEvent, TaskResult

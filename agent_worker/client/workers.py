@@ -11,18 +11,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, Unpack
+from typing import NoReturn, Unpack
 from uuid import UUID, uuid4
 
 from agent_worker.client.columns import TaskColumns
 from agent_worker.client.handlers import ToolHandlers
 from agent_worker.client.run import Answer, Run, StreamEvent
+from agent_worker.client.task_client import TaskClient
 from agent_worker.domain.client_errors import DuplicateTask, WorkerError
 from agent_worker.domain.json import JsonObject, JsonValue
 from agent_worker.pipelines.names import PIPELINE
-
-if TYPE_CHECKING:
-    from agent_worker.client.async_client import AsyncClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class Workers:
         answer: Answers questions of runs.
     """
 
-    def __init__(self, client: AsyncClient, answer: Answer) -> None:
+    def __init__(self, client: TaskClient, answer: Answer) -> None:
         self._client = client
         self._answer = answer
 

@@ -7,14 +7,9 @@ from uuid import UUID
 
 from agent_worker.db.access.statements import Statements
 from agent_worker.db.admission import storable_json
-from agent_worker.db.tasks import Following
 from agent_worker.domain.caller import Caller
 from agent_worker.domain.json import JsonObject
-from agent_worker.domain.records import TaskEvent
 from agent_worker.domain.task import TaskStatus
-
-ROWS_PER_PAGE = 200
-"""Most rows that a stream holds at once, whatever its reader does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +31,7 @@ class Run:
 
 
 class Runs:
-    """Starts, shows and stops runs.
+    """Starts, shows and stops runs; `agent_worker.db.looking` follows them.
 
     Args:
         statements: Runs SQL as the caller.
@@ -77,24 +72,6 @@ class Runs:
             response={} if response is None else response,
             cursor=cursor,
         )
-
-    async def follow(
-        self, caller: Caller, run_id: UUID, *, after_seq: int, cursor: int = 0
-    ) -> Following | None:
-        """Return how a run stands and its next rows in one snapshot; None when the caller sees no such run.
-
-        Args:
-            caller: Who asks.
-            run_id: The task.
-            after_seq: The last row that was read.
-            cursor: Up to here rows are read only to know what is open: pieces of texts are left out.
-        """
-        params = {"id": run_id, "after_seq": after_seq, "cursor": cursor, "limit": ROWS_PER_PAGE}
-        rows = await self._statements.rows(caller, "follow_run", params, is_read_only=True)
-        if not rows:
-            return None
-        events = tuple(TaskEvent(*row[1:]) for row in rows if row[1] is not None)
-        return Following(TaskStatus(rows[0][0]), events, is_all=len(events) < ROWS_PER_PAGE)
 
     async def cancel(self, caller: Caller, run_id: UUID) -> TaskStatus | None:
         """Ask for a stop, and return the status now; None when the caller sees no such run.

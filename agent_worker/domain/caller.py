@@ -5,11 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from agent_worker.domain.json import JsonObject
+from agent_worker.domain.json import JsonObject, dump_json
 
 ANON = "anon"
 AUTHENTICATED = "authenticated"
 SERVICE_ROLE = "service_role"
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """Whose policies apply: callers with the same role and claims see the same.
+
+    Attributes:
+        role: PostgreSQL role.
+        claims: JSON text of the claims with the role, sorted by name.
+    """
+
+    role: str
+    claims: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,3 +46,8 @@ class Caller:
             return UUID(str(self.claims["sub"]))
         except (KeyError, ValueError):
             return None
+
+    def eyes(self) -> Eyes:
+        """Return what row level security knows of the caller."""
+        claims = {**self.claims, "role": self.role}
+        return Eyes(self.role, dump_json(dict(sorted(claims.items()))))

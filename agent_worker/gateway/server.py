@@ -26,7 +26,7 @@ from agent_worker.gateway.realtime.wire import BoundedSocket
 from agent_worker.gateway.refusals import NO_ROUTE, as_gateway_error, refusal
 from agent_worker.gateway.requests import Reception
 from agent_worker.gateway.routes import dashboard, health
-from agent_worker.gateway.wire import HEAD_TIMEOUT_S, BoundedHttp
+from agent_worker.gateway.wire import HEAD_TIMEOUT_S, STALL_S, BoundedHttp
 from agent_worker.security.door import Door
 from agent_worker.security.limits import Buckets
 from agent_worker.telemetry import Metrics
@@ -136,6 +136,7 @@ class GatewayServer:
         port: TCP port; 0 picks a free one, see `port` after `start`.
         trusted_proxies: Addresses whose `X-Forwarded-For` is believed; `*` for all.
         head_timeout_s: Longest wait for the head of a request to end.
+        stall_s: Longest time in which a client takes nothing of an answer.
     """
 
     def __init__(
@@ -146,13 +147,14 @@ class GatewayServer:
         port: int,
         trusted_proxies: Sequence[str] = (),
         head_timeout_s: float = HEAD_TIMEOUT_S,
+        stall_s: float = STALL_S,
     ) -> None:
         self.host = host
         self.port = port
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http=functools.partial(BoundedHttp, head_timeout_s=head_timeout_s),  # type: ignore[arg-type]  # any factory does
+                http=functools.partial(BoundedHttp, head_timeout_s=head_timeout_s, stall_s=stall_s),  # type: ignore[arg-type]  # any factory does
                 ws=BoundedSocket,
                 ws_max_size=LARGEST_FRAME_BYTES,
                 # Compressing each frame for each socket would cost a fan-out more than the loopback or a LAN gains.

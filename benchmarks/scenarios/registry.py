@@ -14,6 +14,7 @@ from benchmarks.scenarios.realtime import RealtimeScenario
 from benchmarks.scenarios.rescue import RescueScenario
 from benchmarks.scenarios.scenario import Scenario
 from benchmarks.scenarios.sockets import SocketsScenario
+from benchmarks.scenarios.streams import StreamsScenario
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -28,6 +29,7 @@ SCENARIOS: dict[str, Scenario] = {
         RescueScenario(),
         RealtimeScenario(),
         SocketsScenario(),
+        StreamsScenario(),
         PipelinesScenario(),
     )
 }

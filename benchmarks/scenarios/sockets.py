@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import queue
 import secrets
 import shutil
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +17,7 @@ import psycopg
 from benchmarks.children import running
 from benchmarks.contestants.contestant import Connection, Contestant, Load
 from benchmarks.failure import RunFailed
+from benchmarks.gateways import Gateway, running_gateway
 from benchmarks.scenarios.realtime import TABLE, UPDATE, spread, wait_for_slots
 from benchmarks.scenarios.scenario import Bench, Figure, Run
 
@@ -59,14 +56,14 @@ class SocketsScenario:
             with psycopg.connect(url, autocommit=True) as conn:
                 conn.execute(TABLE)
                 bench.server.checkpoint()
-                with _gateway(url, bench.scratch) as facts:
+                with running_gateway(url, bench.scratch) as gateway:
                     is_full = not bench.is_quick
-                    with _Followers("client", facts, 1) as followers:
+                    with _Followers("client", gateway, 1) as followers:
                         client_ms = followers.measure(conn, COMMITS[is_full], PAUSE_S)
                     load = Load(handler="speak")
                     with running(contestant, url, load, bench.scratch):
-                        text_ms = _Followers("stream", facts, TASKS[is_full]).first_texts()
-                    with _Followers("sockets", facts, SOCKETS) as followers:
+                        text_ms = _Followers("stream", gateway, TASKS[is_full]).first_texts()
+                    with _Followers("sockets", gateway, SOCKETS) as followers:
                         last_ms = followers.measure(conn, TO_ALL[is_full], PAUSE_ALL_S)
                 wait_for_slots(conn, database)
         return Run({**spread("client", client_ms), **spread("text", text_ms), **spread("last", last_ms)})
@@ -75,46 +72,23 @@ class SocketsScenario:
         """Keep nothing."""
 
 
-@contextlib.contextmanager
-def _gateway(url: str, scratch: Path) -> Iterator[dict[str, str]]:
-    """Run `agent-worker gateway`; yields its address, its public key and the secret of its tokens."""
-    jwt_secret = secrets.token_urlsafe(48)
-    known = {
-        "DATABASE_URL": url,
-        "AGENT_WORKER_JWT_SECRET": jwt_secret,
-        "AGENT_WORKER_PUBLISHABLE_KEY": "sb_publishable_" + secrets.token_hex(16),
-        "AGENT_WORKER_SECRET_KEY": "sb_secret_" + secrets.token_hex(16),
-    }
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AGENT_WORKER_")}
-    program = Path(sys.executable).with_name("agent-worker")
-    process = subprocess.Popen(
-        [program, "gateway", "--port", "0", "--json"],
-        cwd=scratch,
-        env={**environment, **known},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise RunFailed("the gateway did not start")
-        printed = json.loads(line)
-        yield {"url": printed["url"], "key": printed["publishable_key"], "secret": jwt_secret}
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 class _Followers:
     """A process of followers, and what they hear."""
 
-    def __init__(self, mode: str, facts: dict[str, str], count: int) -> None:
+    def __init__(self, mode: str, gateway: Gateway, count: int) -> None:
         node = shutil.which("node")
         if node is None:
             raise RunFailed("there is no Node.js")
         self._process = subprocess.Popen(
-            [node, str(CLIENT), mode, facts["url"], facts["key"], facts["secret"], str(count)],
+            [
+                node,
+                str(CLIENT),
+                mode,
+                gateway.url,
+                gateway.publishable_key,
+                gateway.jwt_secret,
+                str(count),
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -79,6 +79,23 @@ def test_each_change_is_a_version_and_no_change_is_none(program: Program) -> Non
     )
 
 
+def test_an_archived_definition_is_found_by_its_version_until_it_is_pushed_again(program: Program) -> None:
+    push(program, "summarise", "research")
+    done = program("pipelines", "archive", "summarise")
+    assert (done.code, done.out) == (0, "summarise is archived · its versions stay, 1 to 1\n")
+    assert [row["slug"] for row in program("pipelines", "list", "--json").json] == ["research"]
+    refused = program("pipelines", "show", "summarise")
+    assert refused.code == 2
+    assert "summarise is archived" in refused.err
+    assert program("pipelines", "show", "summarise", "--version", "1", "--json").json["version"] == 1
+    again = program("pipelines", "archive", "summarise")
+    assert again.code == 2
+    assert "there is no pipeline 'summarise' in use" in again.err
+    pushed = program("pipelines", "push", str(EXAMPLES / "summarise"), "--json").json[0]
+    told = program("pipelines", "archive", pushed["id"], "--json").json
+    assert told == {"id": pushed["id"], "slug": "summarise", "version": pushed["version"]}
+
+
 def test_a_definition_with_errors_is_refused_with_file_and_line_and_none_is_stored(program: Program) -> None:
     shutil.copytree(EXAMPLES / "summarise", program.folder / "worker")
     protocol = program.folder / "worker" / "protocol.yaml"

@@ -16,6 +16,8 @@ from agent_worker.security.tokens import TokenVerifier
 PUBLISHABLE = "sb_publishable_Zt4mBn7RsEu1oPi9VxCyLa2K"
 SECRET = "sb_secret_Wq8vLr2NfYx0aJk5TzHcGd3M"
 JWT_SECRET = "a-secret-that-only-the-project-knows-of"
+TOKEN_S = 3600
+"""How long a token holds."""
 
 
 def door() -> Door:
@@ -36,4 +38,4 @@ def legacy_key(role: str) -> str:
 
 
 def _signed(claims: dict[str, Any]) -> str:
-    return jwt.encode(claims | {"exp": int(time.time()) + 3600}, JWT_SECRET, algorithm="HS256")
+    return jwt.encode(claims | {"exp": int(time.time()) + TOKEN_S}, JWT_SECRET, algorithm="HS256")

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import structlog
 import websockets
-from fastapi import APIRouter, Request, WebSocket
+from fastapi import APIRouter, Request, Response, WebSocket
 from websockets.asyncio.client import connect
 
 from agent_worker.domain.errors import ConfigurationError, DatabaseUnavailable
@@ -30,8 +30,11 @@ from agent_worker.security.keys import ApiKeys
 from agent_worker.security.tokens import TokenVerifier
 from agent_worker.telemetry import Metrics
 from tests.gateway.security.signing import JWT_SECRET, token
+from tests.waiting import eventually
 
 KEYS = ApiKeys.generate()
+MUCH = b"x" * 32 * 2**20
+"""More than the system's buffers between two sockets hold."""
 PUBLISHABLE, SECRET = KEYS.publishable.get_secret_value(), KEYS.secret.get_secret_value()
 
 
@@ -56,6 +59,10 @@ def parts() -> APIRouter:
     async def away() -> None:
         raise DatabaseUnavailable("postgres is not reachable at 10.1.2.3:5432/secret")
 
+    @made.get("/much")
+    async def much() -> Response:
+        return Response(MUCH)
+
     @made.get("/slow")
     async def slow() -> None:
         await asyncio.Event().wait()
@@ -74,21 +81,41 @@ def parts() -> APIRouter:
 
 
 @contextlib.asynccontextmanager
-async def serving(
-    options: GatewayOptions | None = None, *, head_timeout_s: float = 20.0, **more: Any
-) -> AsyncIterator[httpx.AsyncClient]:
+async def served(
+    options: GatewayOptions | None = None,
+    *,
+    head_timeout_s: float = 20.0,
+    stall_s: float = 60.0,
+    **more: Any,
+) -> AsyncIterator[GatewayServer]:
     app = create_app(
         options or GatewayOptions(),
         door=Door(KEYS, TokenVerifier(jwt_secret=JWT_SECRET)),
         **{"metrics": Metrics(), "routers": (parts(),), **more},
     )
-    server = GatewayServer(app, host="127.0.0.1", port=0, head_timeout_s=head_timeout_s)
+    server = GatewayServer(app, host="127.0.0.1", port=0, head_timeout_s=head_timeout_s, stall_s=stall_s)
     await server.start()
     try:
-        async with httpx.AsyncClient(base_url=server.url, headers={"apikey": PUBLISHABLE}) as client:
-            yield client
+        yield server
     finally:
         await server.stop()
+
+
+@contextlib.asynccontextmanager
+async def serving(options: GatewayOptions | None = None, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async with (
+        served(options, **more) as server,
+        httpx.AsyncClient(base_url=server.url, headers={"apikey": PUBLISHABLE}) as client,
+    ):
+        yield client
+
+
+async def ask_for_much(server: GatewayServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Ask for a long answer, and read its head."""
+    reader, writer = await asyncio.open_connection(server.host, server.port, limit=65_536)
+    writer.write(b"GET /rest/v1/much HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert b" 200 OK" in await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
 
 
 def told(reply: httpx.Response) -> tuple[int, str]:
@@ -223,6 +250,27 @@ async def test_a_request_that_never_ends_its_head_is_hung_up_on() -> None:
 
 
 # Origins
+
+
+async def test_a_client_that_stops_reading_is_hung_up_on_though_its_answer_is_complete() -> None:
+    async with served(stall_s=0.2) as server:
+        _, writer = await ask_for_much(server)
+
+        async def is_let_go() -> bool:
+            return not server._server.server_state.connections
+
+        await eventually(is_let_go)
+        writer.transport.abort()
+
+
+async def test_a_client_that_reads_slowly_gets_all_of_its_answer() -> None:
+    async with served(stall_s=0.2) as server:
+        reader, writer = await ask_for_much(server)
+        left = len(MUCH)
+        while left:
+            left -= len(await reader.readexactly(min(left, 2**20)))
+            await asyncio.sleep(0.02)
+        writer.close()
 
 
 async def preflight(http: httpx.AsyncClient, origin: str) -> httpx.Response:

@@ -213,6 +213,25 @@ async def test_an_answer_that_does_not_fit_is_asked_for_again(server: ScriptedOp
     check_leg(ctx.events)
 
 
+async def test_what_the_client_has_answered_is_not_asked_of_it_again_when_the_step_is_tried_again(
+    server: ScriptedOpenAI, models: Models
+) -> None:
+    server.script(ToolCall("look-up", {"what": "Ulm"}), JsonText({"nome": "Ulm"}), JsonText({"name": "Ulm"}))
+    retry = "retry: {attempts: 2, delay: 1ms}"
+    protocol = HEAD.replace("DISPLAY", "display: name").replace("THREAD", "tools: [look-up]\n    maxSteps: 2")
+    protocol = protocol.replace("BLOCK", f"responseType: Town\n    {retry}")
+    call_id = "steps.Answer:0.0"
+    client = {"client-0-1:steps.Answer": [{"toolCallId": call_id, "result": "a town"}]}
+    ctx = FakeContext(failing_task(), models=models.get, client=client)
+    result, _ = await run(definition(protocol), {"TOPIC": "sea"}, ctx=ctx)
+    assert result.output == {"name": "Ulm"}
+    assert said(ctx).count("step-retry") == 1
+    assert [event["toolCallId"] for event in data(ctx, "tool-output-available")] == [call_id], (
+        "a late repeat fits this alone"
+    )
+    check_leg(ctx.events)
+
+
 async def test_the_last_words_count_when_the_rounds_are_used_up(
     server: ScriptedOpenAI, models: Models
 ) -> None:

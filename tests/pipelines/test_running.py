@@ -140,6 +140,46 @@ async def test_what_follows_a_failure_is_what_the_step_says(policy: str, output:
     assert ("step-failed" in said(ctx)) == policy.startswith("onError")
 
 
+def waited(ctx: FakeContext) -> list[bool]:
+    """Tell of each failed try whether the next one waits."""
+    return [event["delayS"] > 0 for event in data(ctx, "step-retry")]
+
+
+RETRYING = worker(
+    sections=TOOL,
+    steps="""
+    Look:
+      block: tool-call
+      tool: look-up
+      input: {what: TOPIC}
+      retry: {attempts: 3, delay: 20ms}
+    """,
+)
+GIVEN = {"TOPIC": "sea", "KIND": "x", "LIST": []}
+
+
+async def test_a_run_that_goes_on_does_not_wait_again_before_tries_that_were_made() -> None:
+    known: dict[str, Checkpoint] = {}
+    died = Counting("look-up", [ToolError("Not yet."), ToolError("Not yet."), asyncio.CancelledError()])
+    ctx = FakeContext(failing_task(), known=known)
+    with pytest.raises(asyncio.CancelledError):
+        await run(definition(RETRYING), GIVEN, ctx=ctx, tools=[died])
+    assert waited(ctx) == [True, True]
+    tool = Counting("look-up", [ToolError("Not yet."), ToolError("Not yet."), "third"])
+    _, ctx = await run(definition(RETRYING), GIVEN, ctx=FakeContext(known=known), tools=[tool])
+    assert waited(ctx) == [False, False]
+
+
+async def test_tries_that_begin_anew_wait_anew() -> None:
+    known: dict[str, Checkpoint] = {}
+    for _ in range(2):
+        tool = Counting("look-up", [ToolError("Not yet.")] * 3)
+        ctx = FakeContext(failing_task(), known=known)
+        with pytest.raises(ToolError):
+            await run(definition(RETRYING), GIVEN, ctx=ctx, tools=[tool])
+        assert waited(ctx) == [True, True]
+
+
 async def test_goto_leaves_out_the_steps_between() -> None:
     steps = """
     Look:

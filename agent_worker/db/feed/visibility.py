@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import structlog
@@ -15,6 +14,7 @@ from agent_worker.db.connection import Database
 from agent_worker.db.feed.pgoutput import RowChange
 from agent_worker.db.feed.tables import Table
 from agent_worker.db.feed.values import array_text
+from agent_worker.domain.caller import Eyes
 
 logger = structlog.get_logger(__name__)
 
@@ -26,19 +26,6 @@ MOST_CALLERS = 1_000
 
 Key: TypeAlias = tuple[str, ...]
 """Values of a primary key in PostgreSQL's text format, in the order of its columns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Eyes:
-    """Whose policies apply: callers with the same role and claims see the same.
-
-    Attributes:
-        role: PostgreSQL role.
-        claims: JSON text of the claims, keys sorted.
-    """
-
-    role: str
-    claims: str
 
 
 class Visibility:

@@ -1,8 +1,13 @@
-"""One open answer: what is to be said goes out at the pace of whoever reads it, and going away is noticed at once."""
+"""One open answer: what is to be said goes out at the pace of whoever reads it, and going away is noticed at once.
+
+Whoever takes nothing any more is hung up on by the connection, see `agent_worker.gateway.wire`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 
@@ -11,21 +16,18 @@ from starlette.types import Receive, Scope, Send
 
 from agent_worker.gateway.agents.frames import HEARTBEAT
 
-STALL_S = 60.0
-"""A client that takes nothing for so long counts as gone."""
-
 
 class EventStream(Response):
-    """An answer that goes on until its pages end, its reader hangs up, or the gateway stops.
+    """An answer that goes on until its pages end, its reader hangs up, its time is over, or the gateway stops.
 
     Args:
         pages: What is said, in pieces; the next one is asked for when the last one was taken. Closed at the end.
         headers: Of the answer.
         stopping: Set when the gateway stops; the answer then ends where it is.
-        hung_up: Called when the reader has gone, or takes nothing any more.
+        hung_up: Called when the reader has gone.
         counted: Entered while the stream is open.
         heartbeat_s: Longest silence.
-        stall_s: Longest wait for the reader to take what it was sent.
+        longest_s: When the answer ends where it is; None for never.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class EventStream(Response):
         hung_up: Callable[[], Awaitable[None]],
         counted: Callable[[], AbstractContextManager[None]],
         heartbeat_s: float,
-        stall_s: float,
+        longest_s: float | None,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -47,11 +49,16 @@ class EventStream(Response):
         self._hung_up = hung_up
         self._counted = counted
         self._heartbeat_s = heartbeat_s
-        self._stall_s = stall_s
+        self._longest_s = longest_s
+        self._said_at = 0.0
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         with self._counted():
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            self._said_at = time.monotonic()
             has_reader = await self._speak_to(receive, send)
         if not has_reader:
             await self._hung_up()
@@ -61,53 +68,44 @@ class EventStream(Response):
     async def _speak_to(self, receive: Receive, send: Send) -> bool:
         """Answer; return whether somebody still listens at the end."""
         leaving = asyncio.create_task(_left(receive))
-        stopping = asyncio.create_task(self._stopping.wait())
+        stopping = asyncio.create_task(self._stopped())
+        speaking = asyncio.create_task(self._speak(send))
+        beating = asyncio.create_task(self._beat(send))
         try:
-            await send(
-                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-            )
-            return await self._speak(send, leaving, stopping)
+            await asyncio.wait({speaking, leaving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if leaving.done():
+                return False
+            if speaking.done():
+                speaking.result()
+            return True
         finally:
-            leaving.cancel()
-            stopping.cancel()
-            await asyncio.wait({leaving, stopping})
+            tasks = (leaving, stopping, speaking, beating)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._pages.aclose()
 
-    async def _speak(self, send: Send, leaving: asyncio.Task[None], stopping: asyncio.Task[bool]) -> bool:
-        """Say everything; return whether somebody still listens."""
-        page: asyncio.Task[bytes | None] | None = None
-        try:
-            while True:
-                page = page or asyncio.create_task(anext(self._pages, None))
-                await asyncio.wait(
-                    {page, leaving, stopping},
-                    timeout=self._heartbeat_s,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                if leaving.done():
-                    return False
-                if stopping.done():
-                    return True
-                said: bytes | None = HEARTBEAT
-                if page.done():
-                    said, page = page.result(), None
-                if said is None:
-                    return True
-                if not await self._take(send, said):
-                    return False
-        finally:
-            if page is not None:
-                page.cancel()
-                await asyncio.gather(page, return_exceptions=True)
+    async def _stopped(self) -> None:
+        """Return when there is no more to be said, whatever there is to say."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._longest_s):
+                await self._stopping.wait()
 
-    async def _take(self, send: Send, said: bytes) -> bool:
-        """Hand over a piece; return whether it was taken in time."""
-        try:
-            async with asyncio.timeout(self._stall_s):
-                await send({"type": "http.response.body", "body": said, "more_body": True})
-        except TimeoutError:
-            return False
-        return True
+    async def _speak(self, send: Send) -> None:
+        """Say everything: piece by piece, with no task for each, for there are thousands of them a second."""
+        async for said in self._pages:
+            await send({"type": "http.response.body", "body": said, "more_body": True})
+            self._said_at = time.monotonic()
+
+    async def _beat(self, send: Send) -> None:
+        """Break each silence."""
+        while True:
+            left_s = self._said_at + self._heartbeat_s - time.monotonic()
+            if left_s > 0:
+                await asyncio.sleep(left_s)
+            else:
+                await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+                self._said_at = time.monotonic()
 
 
 async def _left(receive: Receive) -> None:

@@ -1,13 +1,14 @@
 """Streams of runs to clients that may read slowly, stop reading, or hang up.
 
 A stream holds one page of rows, and reads the next one when the client has taken it. All streams of a gateway share one
-listening connection.
+listening connection, and read their rows together.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from typing import TypeVar
@@ -17,14 +18,16 @@ import structlog
 from starlette.responses import Response
 
 from agent_worker.db.following import Followers
+from agent_worker.db.looking import Looking
 from agent_worker.db.patience import patiently
 from agent_worker.db.runs import Runs
 from agent_worker.db.tasks import Following
-from agent_worker.domain.caller import Caller
+from agent_worker.domain.caller import Caller, Eyes
 from agent_worker.domain.errors import DatabaseUnavailable, GatewayError
 from agent_worker.gateway.agents.frames import DONE, HEADERS, frames
 from agent_worker.gateway.agents.reading import Reader, Told
-from agent_worker.gateway.agents.sending import STALL_S, EventStream
+from agent_worker.gateway.agents.sending import EventStream
+from agent_worker.security.tokens import CLOCK_SKEW_S
 
 logger = structlog.get_logger(__name__)
 
@@ -44,19 +47,27 @@ class Streams:
     """Makes the streams of a gateway, and ends them when it stops.
 
     Args:
-        runs: Where runs are read and stopped.
+        runs: Where runs are shown and stopped.
+        looking: Reads what they say.
         followers: Tells when there is something to read.
         heartbeat_s: Longest silence.
-        stall_s: Longest wait for a client to take what it was sent.
+        now: The present, in seconds since 1970.
     """
 
     def __init__(
-        self, runs: Runs, followers: Followers, *, heartbeat_s: float = HEARTBEAT_S, stall_s: float = STALL_S
+        self,
+        runs: Runs,
+        looking: Looking,
+        followers: Followers,
+        *,
+        heartbeat_s: float = HEARTBEAT_S,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._runs = runs
+        self._looking = looking
         self._followers = followers
         self._heartbeat_s = heartbeat_s
-        self._stall_s = stall_s
+        self._now = now
         self._stopping = asyncio.Event()
         self._open: Counter[UUID | None] = Counter()
 
@@ -86,7 +97,7 @@ class Streams:
     def answer(
         self, caller: Caller, reader: Reader, *, is_owned: bool, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """Return a run's stream as an answer.
+        """Return a run's stream as an answer; it ends with its caller's token, cut as by `stop`.
 
         Args:
             caller: Whose rights it is read with.
@@ -106,14 +117,15 @@ class Streams:
             hung_up=hung_up,
             counted=lambda: self._counted(caller),
             heartbeat_s=self._heartbeat_s,
-            stall_s=self._stall_s,
+            longest_s=self._longest_s(caller),
         )
 
     async def read_once(self, caller: Caller, reader: Reader) -> tuple[list[Told], Following | None]:
         """Return what there is to tell now, at most a page of it, and how the run stands; None for no run."""
+        eyes = caller.eyes()
         told: list[Told] = []
         while True:
-            page = await self._follow(caller, reader)
+            page = await self._follow(eyes, reader)
             if page is None:
                 return [], None
             told += reader.read(page)
@@ -123,9 +135,10 @@ class Streams:
                 return told, page
 
     async def _pages(self, caller: Caller, reader: Reader) -> AsyncGenerator[bytes, None]:
+        eyes = caller.eyes()
         with self._followers.of(reader.run_id) as ear:
             while True:
-                page = await _patiently(lambda: self._follow(caller, reader))
+                page = await _patiently(lambda: self._follow(eyes, reader))
                 if page is None:
                     return  # it was deleted
                 told = reader.read(page)
@@ -140,6 +153,12 @@ class Streams:
                 if page.is_all:
                     await ear.pause()
 
+    def _longest_s(self, caller: Caller) -> float | None:
+        """Return how long the caller's token holds, as whoever checked it reads clocks."""
+        if caller.expires_at is None:
+            return None
+        return max(caller.expires_at + CLOCK_SKEW_S - self._now(), 0.0)
+
     @contextlib.contextmanager
     def _counted(self, caller: Caller) -> Iterator[None]:
         user_id = caller.user_id
@@ -151,8 +170,10 @@ class Streams:
             if not self._open[user_id]:
                 del self._open[user_id]
 
-    async def _follow(self, caller: Caller, reader: Reader) -> Following | None:
-        return await self._runs.follow(caller, reader.run_id, after_seq=reader.position, cursor=reader.cursor)
+    async def _follow(self, eyes: Eyes, reader: Reader) -> Following | None:
+        return await self._looking.follow(
+            eyes, reader.run_id, after_seq=reader.position, cursor=reader.cursor
+        )
 
     async def _end(self, caller: Caller, reader: Reader) -> list[Told]:
         run = await self._runs.look(caller, reader.run_id)

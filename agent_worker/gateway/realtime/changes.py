@@ -21,7 +21,8 @@ from agent_worker.db.feed.pgoutput import Relation, Row, RowChange
 from agent_worker.db.feed.session import feed_conninfo
 from agent_worker.db.feed.tables import Table, Tables
 from agent_worker.db.feed.values import Type
-from agent_worker.db.feed.visibility import Eyes, Key, Visibility
+from agent_worker.db.feed.visibility import Key, Visibility
+from agent_worker.domain.caller import Eyes
 from agent_worker.domain.errors import AgentWorkerError, DatabaseUnavailable
 from agent_worker.gateway.realtime.binding import Binding, Broadcast, Subscriber
 from agent_worker.gateway.realtime.conditions import Condition, Verdict

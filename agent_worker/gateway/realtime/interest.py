@@ -7,14 +7,12 @@ each cost a change one look-up. All others of a table are looked through.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from agent_worker.db.feed.pgoutput import Kind, Row
-from agent_worker.db.feed.visibility import Eyes
-from agent_worker.domain.caller import Caller
+from agent_worker.domain.caller import Caller, Eyes
 from agent_worker.gateway.realtime.binding import Subscriber
 from agent_worker.gateway.realtime.conditions import Condition
 
@@ -61,8 +59,7 @@ class Seat:
         caller = self.subscriber.caller
         if caller is not self._caller:
             self._caller = caller
-            claims = {**caller.claims, "role": caller.role}
-            self._eyes = Eyes(caller.role, json.dumps(claims, sort_keys=True, separators=(",", ":")))
+            self._eyes = caller.eyes()
         return self._eyes
 
 

@@ -25,13 +25,15 @@ class Caller:
     Args:
         step: The step.
         offers: The tools that it may call, by name.
-        raises: Whether a call that fails here is an error, which is not remembered, so that a retry makes it again.
+        raises: Whether a call that fails is an error, which is not remembered, so that a retry makes it again.
     """
 
     def __init__(self, step: Step, offers: Mapping[str, Offer], *, raises: bool = False) -> None:
         self._step = step
         self._offers = offers
         self._raises = raises
+        # What a try may leave behind for the next is named without its number.
+        self._try = step.attempt if raises else 1
 
     async def announce(self, call: Call, *, written: str | None = None) -> None:
         """Say that a call is made.
@@ -101,14 +103,14 @@ class Caller:
         return [outcomes[index] for index in range(len(calls))]
 
     async def _tell(self, told: Sequence[tuple[Call, Outcome]], part: str) -> None:
-        """Report what no checkpoint has reported yet, once in all legs; each try of the step asks anew, and so tells."""
+        """Report what no checkpoint has reported yet, once in all legs; a try that asks anew tells anew."""
 
         async def tell() -> JsonObject:
             for call, outcome in told:
                 await self.report(call, outcome)
             return {}
 
-        await self._step.note(f"told-{part}-{self._step.attempt}", tell)
+        await self._step.note(f"told-{part}-{self._try}", tell)
 
     def _offer(self, name: str) -> Offer | None:
         """Find a tool; a built-in one also under the name that it has in the protocol, which prompts may use."""
@@ -164,8 +166,9 @@ class Caller:
             }
             for call in calls
         ]
-        # Each try asks anew; a replay makes the tries again and finds their answers.
-        key = f"client-{part}-{self._step.attempt}:{self._step.place}"
+        # A step that is nothing but a call asks anew with each try, under another id. What a model has asked is answered
+        # once for all tries, as calls of the worker are: a late repeat of the answer can meet no younger question.
+        key = f"client-{part}-{self._try}:{self._step.place}"
         answers = await execution.quiet.ask(lambda: ctx.ask_client(key, asked, timeout_s=None))
         found = {str(each.get("toolCallId")): each for each in answers if isinstance(each, Mapping)}
         return {call.id: _answered(found.get(call.id)) for call in calls}

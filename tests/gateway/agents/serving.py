@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from agent_worker.db.connection import Database
 from agent_worker.db.continuing import Continuing
 from agent_worker.db.definitions import Definitions
 from agent_worker.db.following import Followers
+from agent_worker.db.looking import Looking
 from agent_worker.db.runs import Runs
 from agent_worker.gateway.agents.catalogue import Catalogue
 from agent_worker.gateway.agents.routes import router
@@ -62,21 +64,23 @@ async def agents_gateway(
     *,
     heartbeat_s: float = 15.0,
     stall_s: float = 60.0,
+    now: Callable[[], float] = time.time,
     runs_of: Callable[[Statements], Runs] = Runs,
+    looking_of: Callable[[Database], Looking] = Looking,
 ) -> AsyncIterator[AgentsGateway]:
     """Serve `/api/agents` on a free port."""
     # Two hundred ask at once, on a machine that may be busy with other things.
     async with gateway_database(database_url, acquire_timeout_s=60.0) as strangers:
         runs, definitions = runs_of(Statements(strangers)), Definitions(db, PIPELINE)
-        catalogue, followers = Catalogue(definitions), Followers(db)
-        streams = Streams(runs, followers, heartbeat_s=heartbeat_s, stall_s=stall_s)
+        catalogue, followers, looking = Catalogue(definitions), Followers(db), looking_of(db)
+        streams = Streams(runs, looking, followers, heartbeat_s=heartbeat_s, now=now)
         app = create_app(
             GatewayOptions(),
             door=door(),
             metrics=Metrics(),
             routers=(router(catalogue, Running(runs, Continuing(strangers), catalogue), streams),),
         )
-        server = GatewayServer(app, host="127.0.0.1", port=0)
+        server = GatewayServer(app, host="127.0.0.1", port=0, stall_s=stall_s)
         await followers.start()
         await server.start()
         made = AgentsGateway(server.url, streams, server, definitions)
@@ -85,6 +89,7 @@ async def agents_gateway(
         finally:
             await made.stop()
             await followers.stop()
+            await looking.stop()
 
 
 @contextlib.asynccontextmanager

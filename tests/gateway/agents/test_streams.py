@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,18 +12,19 @@ import httpx
 import pytest
 
 from agent_worker.db.connection import Database
-from agent_worker.db.runs import Runs
+from agent_worker.db.looking import Looking
 from agent_worker.db.tasks import Following
-from agent_worker.domain.caller import Caller
+from agent_worker.domain.caller import Eyes
 from agent_worker.domain.errors import DatabaseUnavailable
 from agent_worker.domain.events import Event
 from agent_worker.gateway.agents.streams import MOST_PER_USER
+from agent_worker.security.tokens import CLOCK_SKEW_S
 from agent_worker.testing.postgres import insert_task
 from agent_worker.worker.worker import Worker
 from tests.client.by_hand import ByHand, cut_connections, listeners
 from tests.gateway.agents.reading import listening
 from tests.gateway.agents.serving import AgentsGateway, agents_gateway, started
-from tests.gateway.door import token
+from tests.gateway.door import TOKEN_S, token
 from tests.waiting import eventually
 from tests.worker.conftest import Rows
 
@@ -110,6 +112,30 @@ async def test_a_question_that_was_heard_stays_open_when_its_stream_has_ended(
     assert await rows.status(UUID(heard.execution_id)) == "waiting"
 
 
+# The token expires
+
+
+async def test_a_stream_ends_with_its_users_token_and_its_run_goes_on(
+    database_url: str, db: Database, worker: Worker, rows: Rows, ann_id: UUID
+) -> None:
+    late_s = TOKEN_S + CLOCK_SKEW_S - 0.5
+    async with (
+        agents_gateway(database_url, db, now=lambda: time.time() + late_s) as gateway,
+        gateway.client(ann_id) as ann,
+        gateway.client("service_role") as server,
+    ):
+        await gateway.push("wait")
+        async with started(ann, "wait", WAITING) as run:
+            assert not (await run.rest()).is_done, "it was cut, so that clients come again with another token"
+        run_id = run.response.headers["content-location"].rpartition("/")[2]
+        where = f"/wait/executions/{run_id}"
+        assert (await rows.task(UUID(run_id)))["cancel_requested_at"] is None
+        async with listening(server, "GET", f"{where}/events") as forever:
+            await forever.until("block-start")
+            await ann.post(f"{where}/cancel")
+            assert (await forever.rest()).is_done, "a key has no end"
+
+
 # The gateway stops
 
 
@@ -173,14 +199,14 @@ async def answers(db: Database) -> bool:
 # Slow readers
 
 
-class CountingRuns(Runs):
+class CountedLooking(Looking):
     """Counts how often anybody looks."""
 
     looks = 0
 
-    async def follow(self, caller: Caller, run_id: UUID, **more: Any) -> Following | None:
+    async def follow(self, eyes: Eyes, run_id: UUID, **more: Any) -> Following | None:
         type(self).looks += 1
-        return await super().follow(caller, run_id, **more)
+        return await super().follow(eyes, run_id, **more)
 
 
 PIECE = "x" * 10_000
@@ -219,8 +245,8 @@ async def open_and_stop_reading(
 async def test_a_reader_that_stops_reading_is_sent_no_more_than_fits(
     database_url: str, db: Database, long_run: UUID, ann_id: UUID
 ) -> None:
-    CountingRuns.looks = 0
-    async with agents_gateway(database_url, db, runs_of=CountingRuns) as gateway:
+    CountedLooking.looks = 0
+    async with agents_gateway(database_url, db, looking_of=CountedLooking) as gateway:
         await gateway.push("echo")
         path = f"/echo/executions/{long_run}/events"
         _, writer = await open_and_stop_reading(gateway, path, ann_id)
@@ -228,12 +254,12 @@ async def test_a_reader_that_stops_reading_is_sent_no_more_than_fits(
 
         async def rests() -> bool:
             nonlocal looked
-            before, looked = looked, CountingRuns.looks
+            before, looked = looked, CountedLooking.looks
             await asyncio.sleep(0.2)
-            return before == CountingRuns.looks > 0
+            return before == CountedLooking.looks > 0
 
         await eventually(rests)
-        assert CountingRuns.looks < PIECES / 200 / 2, "most of it is not even read from the database"
+        assert CountedLooking.looks < PIECES / 200 / 2, "most of it is not even read from the database"
         async with gateway.client(ann_id) as ann, listening(ann, "GET", path) as other:
             await other.until("text-delta")  # others are served meanwhile
         writer.transport.abort()
