@@ -45,6 +45,9 @@ logger = structlog.get_logger(__name__)
 MAX_BUFFERED_EVENTS = 10_000
 """Events held while the database is away or slow; then tasks that speak have to wait."""
 
+_REFUSALS = (ValueRefused, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What comes of a value that cannot be written: PostgreSQL says so, or it has no form to be sent in."""
+
 
 class Fate(enum.Enum):
     """What became of a write."""
@@ -310,7 +313,7 @@ class Recorder(Loop[int]):
     async def _write(self, batch: Batch) -> tuple[set[Lease], dict[Lease, Unstorable]]:
         try:
             return await self._write_until_done(batch), {}
-        except (ValueRefused, ValueError, TypeError) as exc:
+        except _REFUSALS as exc:
             leases = batch.leases()
             if len(leases) == 1:
                 # Not the message: PostgreSQL's may quote the value.
