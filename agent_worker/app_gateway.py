@@ -280,6 +280,13 @@ def require_closed(settings: Settings) -> None:
         )
 
 
+def has_dashboard() -> bool:
+    """Whether the dashboard is built: always in a wheel, in a checkout by `make dashboard`."""
+    from agent_worker.gateway.routes.dashboard import built_files
+
+    return built_files() is not None
+
+
 def _options(settings: Settings, keys: ApiKeys, sign_in: SignIn | None) -> GatewayOptions:
     from agent_worker.domain.loopback import is_loopback
     from agent_worker.gateway.edge import Origins

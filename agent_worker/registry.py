@@ -12,9 +12,11 @@ import importlib.metadata
 import importlib.util
 import inspect
 import json
+import math
 import operator
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +33,8 @@ from agent_worker.settings import read
 
 ENTRY_POINTS = "agent_worker.processors"
 SCRIPT_PREFIX = "agent_worker_script_"
+MAX_KIND_LENGTH = 64
+"""As the table has it."""
 
 ProcessorClass: TypeAlias = type[Processor]
 
@@ -134,7 +138,16 @@ def _payload_schema(processor: Processor) -> JsonObject | None:
 def _instance(cls: ProcessorClass) -> Processor:
     settings = settings_class(cls)
     make: Callable[..., Processor] = cls
-    return make() if settings is None else make(read(settings))
+    arguments = () if settings is None else (read(settings),)
+    try:
+        return make(*arguments)
+    except ConfigurationError:
+        raise
+    except (Exception, SystemExit) as exc:
+        file = sys.modules[cls.__module__].__file__ or ""
+        raise ConfigurationError(
+            f"{_name(cls)} cannot be made · {_reason(exc)} · mend {_where(exc, file, Path(file))}"
+        ) from exc
 
 
 def _builder(cls: ProcessorClass) -> Callable[[], Processor]:
@@ -185,9 +198,9 @@ def _plug_ins() -> Iterator[ProcessorClass]:
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
             cls = entry_point.load()
-        except (ImportError, AttributeError) as exc:
+        except (Exception, SystemExit) as exc:
             raise ConfigurationError(
-                f"the plug-in {entry_point.name} ({entry_point.value}) cannot be loaded · {exc} · "
+                f"the plug-in {entry_point.name} ({entry_point.value}) cannot be loaded · {_reason(exc)} · "
                 "mend or uninstall its package"
             ) from exc
         yield _checked(cls, entry_point.value)
@@ -196,9 +209,13 @@ def _plug_ins() -> Iterator[ProcessorClass]:
 def _from_script(reference: str) -> ProcessorClass:
     path_text, _, name = reference.rpartition(":")
     path = Path(path_text)
-    if not path_text or not name or not path.is_file():
+    if not path_text or not name:
         raise ConfigurationError(
             f"--processor {reference} names no class in a file · it should look like ./shout.py:Shout"
+        )
+    if not path.is_file():
+        raise ConfigurationError(
+            f"--processor {reference} names no file · there is no {path} here · look for it from {Path.cwd()}"
         )
     module = _load_file(path)
     if not hasattr(module, name):
@@ -218,10 +235,24 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses and pydantic look their module up
     try:
         spec.loader.exec_module(module)
-    except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as exc:
+    except (Exception, SystemExit) as exc:
         del sys.modules[spec.name]
-        raise ConfigurationError(f"{path} cannot be loaded · {type(exc).__name__}: {exc}") from exc
+        raise ConfigurationError(
+            f"{path} cannot be loaded · {_reason(exc)} · mend {_where(exc, file, path)}"
+        ) from exc
     return module
+
+
+def _reason(exc: BaseException) -> str:
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+
+
+def _where(exc: BaseException, file: str, path: Path) -> str:
+    """Name the line of a script at which it broke, as far as it is known."""
+    if isinstance(exc, SyntaxError) and exc.filename == file:
+        return f"line {exc.lineno} of it" if exc.lineno else str(path)
+    lines = [frame.lineno for frame in traceback.extract_tb(exc.__traceback__) if frame.filename == file]
+    return f"line {lines[-1]} of it" if lines else str(path)
 
 
 def _classes_of(module: ModuleType) -> Iterator[ProcessorClass]:
@@ -239,4 +270,28 @@ def _checked(cls: object, source: str) -> ProcessorClass:
         raise ConfigurationError(
             f"{source} is no processor · it needs a class attribute kind: str and a method process(task, ctx)"
         )
+    _check_shape(cls, source)
     return cls
+
+
+def _check_shape(cls: ProcessorClass, source: str) -> None:
+    """Refuse what would fail every task, or offer what no task can have."""
+    if not 1 <= len(cls.kind) <= MAX_KIND_LENGTH or not cls.kind.isprintable():
+        raise ConfigurationError(
+            f"{source} has the kind {cls.kind!r} · a kind has 1 to {MAX_KIND_LENGTH} printable characters · rename it"
+        )
+    process = inspect.getattr_static(cls, "process")
+    if inspect.isfunction(process):
+        try:
+            inspect.signature(process).bind(None, None, None)
+        except TypeError as exc:
+            raise ConfigurationError(
+                f"{source} cannot be called · its process takes {inspect.signature(process)} · it must take (self, task, ctx)"
+            ) from exc
+    timeout_s = getattr(cls, "timeout_s", None)  # an optional attribute of the plug-in contract
+    if inspect.isdatadescriptor(timeout_s) or timeout_s is None:
+        return
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not 0 < timeout_s < math.inf:
+        raise ConfigurationError(
+            f"{source} has timeout_s = {timeout_s!r} · it is in seconds · give a number above 0"
+        )

@@ -15,7 +15,13 @@ from rich.rule import Rule
 from rich.text import Text
 
 from agent_worker import app
-from agent_worker.app_gateway import RunningGateway, port_or_free, require_installed, running_gateway
+from agent_worker.app_gateway import (
+    RunningGateway,
+    has_dashboard,
+    port_or_free,
+    require_installed,
+    running_gateway,
+)
 from agent_worker.cli.lasting import lasting_database
 from agent_worker.cli.options import Concurrency, DatabaseUrl, Processes, Scripts
 from agent_worker.cli.processes import run_processes
@@ -137,7 +143,9 @@ def _block(
     models = app.chat_models(settings)
     key = gateway.keys.publishable.get_secret_value()
     facts = table("name", "value", header=False, folds=True)
-    facts.add_row(_dim("dashboard"), f"{gateway.server.url}/")
+    facts.add_row(
+        _dim("dashboard"), f"{gateway.server.url}/" if has_dashboard() else "not built · run: make dashboard"
+    )
     facts.add_row(_dim("API URL"), gateway.server.url)
     facts.add_row(_dim("publishable key"), key)
     facts.add_row(_dim("secret key"), gateway.keys.secret.get_secret_value())

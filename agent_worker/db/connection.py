@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, LiteralString, Self, TypeAlias
 
@@ -84,6 +85,12 @@ def describe_target(conninfo: str) -> str:
     return f"{host}:{given.get('port') or 5432}/{given.get('dbname') or 'postgres'}"
 
 
+# The driver has no SQLSTATE for a connection that was not made, only the server's words or libpq's.
+_NOT_LET_IN = re.compile(
+    r"authentication failed|no password supplied|(?:role|database) \".*\" does not exist|no pg_hba\.conf entry"
+)
+
+
 @contextlib.contextmanager
 def translated(target: str) -> Iterator[None]:
     """Turn the driver's errors into the domain's.
@@ -126,6 +133,11 @@ def translated(target: str) -> Iterator[None]:
             f"postgres at {target} ended a transaction in which this process stood still · trying again may help"
         ) from exc
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, TimeoutError) as exc:
+        if _NOT_LET_IN.search(str(exc)):
+            raise DatabaseUnavailable(
+                f"postgres at {target} does not let us in · {_first_line(exc)} · "
+                "correct user, password and database in DATABASE_URL, or unset it to use the embedded one"
+            ) from exc
         raise DatabaseUnavailable(
             f"postgres is not reachable at {target} · {_first_line(exc)} · "
             "start it, or unset DATABASE_URL to use the embedded one"

@@ -15,8 +15,6 @@ from typing import TypeAlias
 JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 JsonObject: TypeAlias = Mapping[str, JsonValue]
 
-# \u0000 as an encoder writes NUL: an even run of backslashes before the u means that the text itself holds a backslash.
-_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # json.dumps would make an encoder for each call.
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
@@ -37,8 +35,14 @@ def dump_json(value: JsonValue) -> str:
         return text
     # Unescaped, characters beyond the basic plane are one each, and what is left of surrogates has lost its other half.
     as_it_is = _encode_as_it_is(value)
-    mended = _NUL.sub(r"\1\\ufffd", _SURROGATE.sub("\ufffd", as_it_is))
+    mended = _without_nul(_SURROGATE.sub("\ufffd", as_it_is))
     return text if mended == as_it_is else _encode(json.loads(mended))
+
+
+def _without_nul(encoded: str) -> str:
+    """Replace the escape of NUL. A backslash of the text itself is written twice, and what follows it is no escape."""
+    parts = encoded.split(r"\\")
+    return r"\\".join([part.replace(r"\u0000", r"\ufffd") for part in parts])
 
 
 def find_nul(value: JsonValue, path: str = "$") -> str | None:

@@ -117,7 +117,7 @@ def stored_text(key: str, value: JsonValue) -> str:
     """
     try:
         return dump_json(value)
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, RecursionError) as exc:
         raise Unstorable(f"the result of {key!r} ({exc})") from exc
 
 

@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from uuid import UUID
@@ -112,6 +113,7 @@ class LiveContext(AttemptFacts):
 
     async def emit(self, event: Event) -> None:
         """Add an event to the task's stream."""
+        _require("emit", event, Event)
         await self._recorder.room()
         # A value without a JSON form fails here, where the processor's own line is on the stack.
         await _breathe(dump_json(event.data))
@@ -121,6 +123,7 @@ class LiveContext(AttemptFacts):
 
     async def emit_text(self, delta: str) -> None:
         """Stream a piece of text."""
+        _require("emit_text", delta, str)
         if not delta:
             return
         await self._recorder.room()
@@ -137,6 +140,10 @@ class LiveContext(AttemptFacts):
 
     async def progress(self, percent: float, note: str = "") -> None:
         """Show how far the task is."""
+        _require("progress", percent, int, float)
+        _require("progress", note, str)
+        if math.isnan(percent):
+            raise ValueError("progress takes a number of percent, not NaN")
         self._check_open()
         self._recorder.progress(self._lease, {"percent": min(max(percent, 0.0), 100.0), "note": note})
 
@@ -197,6 +204,8 @@ class LiveContext(AttemptFacts):
             key = f"spawn:{self._spawned}"
         child = child_id(self._task.id, key)
         if recall(self._known, key, Call.SPAWN) is None:
+            _require("spawn", kind, str)
+            await _breathe(dump_json(payload))  # fails here, as in emit
             await self._recorder.spawn(Spawned(self._lease, key, child, kind, payload))
             self._known[key] = Checkpoint(key, Call.SPAWN, str(child))
         return child
@@ -295,6 +304,7 @@ class LiveContext(AttemptFacts):
         if found is not None and found.is_done and isinstance(found.value, dict):
             return found.value
         if found is None:
+            _ = dump_json(question.fields)  # fails here, as in emit
             self._end_text()
             for event in says:
                 self._say(event)
@@ -356,6 +366,14 @@ class LiveContext(AttemptFacts):
     def _check_open(self) -> None:
         if not self._is_open:
             raise LeaseLost("the attempt has ended; nothing it does counts any more")
+
+
+def _require(method: str, value: object, *types: type) -> None:
+    """Refuse at the processor's own line what a batch of many tasks could not be written with."""
+    if not isinstance(value, types):
+        raise TypeError(
+            f"{method} takes {' or '.join(each.__name__ for each in types)}, not {type(value).__name__}"
+        )
 
 
 async def _breathe(text: str) -> None:

@@ -287,10 +287,10 @@ class Executor:
             return self._stopped_outcome(attempt)
         except Parked as signal:
             return Park(signal.question)
-        except BaseExceptionGroup as group:  # a TaskGroup of the processor wraps what its children raise
-            return self._raised_outcome(task, deciding(group))
-        except Exception as error:  # noqa: BLE001 - the one place that answers for every processor
-            return self._raised_outcome(task, error)
+        except GeneratorExit:  # not raised: this coroutine is thrown away
+            raise
+        except BaseException as error:  # noqa: BLE001 - the one place that answers for every processor; sys.exit ends no worker
+            return self._raised_outcome(task, deciding(error))
 
     async def _settle(self, attempt: _Attempt) -> None:
         """Wait until an earlier attempt that may have the same lease can write no more.

@@ -49,6 +49,9 @@ MAX_BUFFERED_EVENTS = 10_000
 _BACKOFF = Backoff(base_s=0.1, max_s=2.0)
 """A deadlock passes at once, an outage does not: short first."""
 
+_REFUSALS = (ValueRefused, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What comes of a value that cannot be written: PostgreSQL says so, or it has no form to be sent in."""
+
 
 class Fate(enum.Enum):
     """What became of a write."""
@@ -314,7 +317,7 @@ class Recorder(Loop[int]):
     async def _write(self, batch: Batch) -> tuple[set[Lease], dict[Lease, Unstorable]]:
         try:
             return await self._write_until_done(batch), {}
-        except (ValueRefused, ValueError, TypeError) as exc:
+        except _REFUSALS as exc:
             leases = batch.leases()
             if len(leases) == 1:
                 # Not the message: PostgreSQL's may quote the value.

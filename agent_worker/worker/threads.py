@@ -35,7 +35,11 @@ async def run_in_thread(
     def settle(result: JsonObject, error: BaseException | None) -> None:
         if done.done():
             return
-        if error is not None:
+        if isinstance(error, StopIteration):  # no future carries it
+            raised = RuntimeError("StopIteration")
+            raised.__cause__ = error
+            done.set_exception(raised)
+        elif error is not None:
             done.set_exception(error)
         else:
             done.set_result(result)

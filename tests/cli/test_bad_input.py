@@ -62,7 +62,7 @@ def test_a_failed_task_exits_with_1_with_its_code_its_sentence_and_what_to_do(
         (("--kinds", "nope"), {}, "no processor has the kind nope · known kinds: chat, echo"),
         (("--kinds", "nope", "--processes", "2"), {}, "no processor has the kind nope"),
         (("--concurrency", "0"), {}, "AGENT_WORKER_CONCURRENCY: "),
-        (("--processor", "missing.py:Thing"), {}, "--processor missing.py:Thing names no class in a file"),
+        (("--processor", "missing.py:Thing"), {}, "--processor missing.py:Thing names no file"),
         (("--name", "walter"), {}, "the worker name is taken by walter (pid "),
         ((), {"AGENT_WORKER_CONCURENCY": "5"}, "did you mean AGENT_WORKER_CONCURRENCY?"),
         ((), {"AGENT_WORKER_LEASE_S": "1"}, "AGENT_WORKER_LEASE_S"),

@@ -43,8 +43,19 @@ async def test_nobody_at_the_address_is_told_at_the_start() -> None:
 
 
 async def test_a_database_that_does_not_exist_is_told_by_name(databases: TestDatabases) -> None:
-    with pytest.raises(DatabaseUnavailable, match='database "no_such_one" does not exist'):
+    """It answers, so it is no use to start it."""
+    with pytest.raises(
+        DatabaseUnavailable, match='database "no_such_one" does not exist · correct user, pass'
+    ):
         await Database(databases.url("no_such_one")).open()
+
+
+async def test_a_role_that_does_not_exist_is_told_by_name(database_url: str) -> None:
+    url = make_conninfo(database_url, user="no_such_role", password="wrong")
+    with pytest.raises(
+        DatabaseUnavailable, match=r"does not let us in · .*no_such_role.* · correct user, pass"
+    ):
+        await Database(url).open()
 
 
 async def test_errors_never_show_the_password(database_url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -44,6 +45,14 @@ def test_whatever_goes_in_is_valid_json_without_nul(value: object) -> None:
 
 def test_a_backslash_before_u0000_is_text_and_stays() -> None:
     assert json.loads(dump_json("\\u0000")) == "\\u0000"
+
+
+@pytest.mark.parametrize("piece", ["x", "\\", "\\u0000"])
+def test_a_long_text_is_mended_before_the_transaction_that_stores_it_times_out(piece: str) -> None:
+    """It holds up every task of its worker: at a microsecond a character, 16 MiB would for ever."""
+    began = time.process_time()
+    assert json.loads(dump_json("\x00" + piece * 2_000_000)) == "\ufffd" + piece * 2_000_000
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

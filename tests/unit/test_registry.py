@@ -39,6 +39,23 @@ class WantsMore:
     def __init__(self, a, b): ...
     async def process(self, task, ctx):
         return {}
+
+class Forgetful(NoKind):
+    kind = "forgetful"
+    async def process(self, task):
+        return {}
+
+class Fragile(NoKind):
+    kind = "fragile"
+    def __init__(self):
+        raise KeyError("no")
+
+class Nameless(NoKind):
+    kind = ""
+
+class Hurried(NoKind):
+    kind = "hurried"
+    timeout_s = -5
 """
 
 
@@ -67,7 +84,11 @@ def test_a_script_brings_a_processor_with_its_own_settings(
         ("{}:Missing", "has no class Missing · processors in it: Shout"),
         ("{}:NoKind", "is no processor"),
         ("{}:WantsMore", "cannot be made"),
-        ("nowhere.py:X", "names no class in a file"),
+        ("nowhere.py:X", "names no file · there is no nowhere.py here"),
+        ("{}:Forgetful", r"its process takes \(self, task\) · it must take \(self, task, ctx\)"),
+        ("{}:Nameless", "has the kind '' · a kind has 1 to 64 printable characters"),
+        ("{}:Hurried", "has timeout_s = -5 · it is in seconds"),
+        ("{}:Fragile", r"Fragile cannot be made · KeyError: 'no' · mend line 33 of it"),
         ("{}", "names no class in a file"),
     ],
 )
@@ -78,10 +99,19 @@ def test_a_script_that_brings_none_is_refused_with_the_reason(
         build_processors([reference.format(script)])
 
 
-def test_a_script_that_does_not_load_says_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import nothing_of_this_name", "No module named 'nothing_of_this_name' · mend line 1 of it"),
+        ("x = 1\ndef broken(:", "SyntaxError: .* · mend line 2 of it"),
+        ("\nraise RuntimeError('no key')", "RuntimeError: no key · mend line 2 of it"),
+        ("import sys\nsys.exit(7)", "SystemExit: 7 · mend line 2 of it"),
+    ],
+)
+def test_a_script_that_does_not_load_says_why_and_where(tmp_path: Path, source: str, reason: str) -> None:
     path = tmp_path / "broken.py"
-    path.write_text("import nothing_of_this_name")
-    with pytest.raises(ConfigurationError, match="No module named 'nothing_of_this_name'"):
+    path.write_text(source)
+    with pytest.raises(ConfigurationError, match=f"broken.py cannot be loaded · .*{reason}"):
         build_processors([f"{path}:X"])
 
 

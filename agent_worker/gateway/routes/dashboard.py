@@ -65,7 +65,7 @@ def mount(app: FastAPI, config: DashboardConfig | None) -> None:
 
     @app.get("/", include_in_schema=False, response_class=PlainTextResponse)
     async def index() -> str:
-        return "agent-worker gateway\n\nThe dashboard is not built. With Node.js: make dashboard\n"
+        return "agent-worker gateway\n\nThe dashboard is not built. With Node.js: make dashboard, and start this again\n"
 
 
 def _serve_config(app: FastAPI, config: DashboardConfig) -> None:
