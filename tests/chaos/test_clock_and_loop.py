@@ -98,7 +98,7 @@ async def until_fenced(port: int, *, more_than: int) -> int:
 
 
 def scrape(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as page:
         text: str = page.read().decode()
     return text
 
