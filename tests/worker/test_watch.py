@@ -58,7 +58,7 @@ async def eavesdropping(rows: Rows) -> AsyncIterator[list[str]]:
         await conn.execute("LISTEN agent_worker")
         yield said
         await conn.execute("SELECT pg_notify('agent_worker', 'end')")
-        async for note in conn.notifies(timeout=10):
+        async for note in conn.notifies(timeout=30):
             if note.payload == "end":
                 break
             if note.payload.startswith("task "):
@@ -216,7 +216,7 @@ async def test_clients_hear_of_an_end_only_while_somebody_follows(
             await rows.reaches(alone, "completed")
             await follower.execute(sql("follow"))
             followed = await rows.insert("echo", {"prompt": "x"})
-            async for note in follower.notifies(timeout=10):
+            async for note in follower.notifies(timeout=30):
                 assert str(alone) not in note.payload
                 if str(followed) in note.payload:
                     break
