@@ -67,7 +67,7 @@ __all__ = [
 ]
 
 _HOST = "127.0.0.1"
-_START_TIMEOUT_S = 10.0
+_START_TIMEOUT_S = 30.0
 _CHAT = "/v1/chat/completions"
 _IMAGES = ("/v1/images/generations", "/v1/images/edits")
 _MODELS: JsonObject = {
@@ -130,7 +130,7 @@ class ScriptedOpenAI:
         with self._changed:
             self._pictures.extend(replies)
 
-    def wait_until(self, condition: Callable[[ScriptedOpenAI], bool], *, timeout_s: float = 10.0) -> bool:
+    def wait_until(self, condition: Callable[[ScriptedOpenAI], bool], *, timeout_s: float = 30.0) -> bool:
         """Block until `condition(self)` holds; look again after each request and each client that left.
 
         Returns:

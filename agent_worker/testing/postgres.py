@@ -38,7 +38,7 @@ from psycopg.types.json import Jsonb
 from agent_worker.db.connection import Database
 from agent_worker.db.migrate import migrate
 
-DROP_TIMEOUT_S = 10.0
+DROP_TIMEOUT_S = 60.0
 
 PREFIX = "aw_test_"
 """Every database made here is called so; whatever a killed test run leaves behind can be told by it."""

@@ -28,9 +28,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in ours:
         item.add_marker(pytest.mark.chaos)
         item.add_marker(pytest.mark.slow)
-    if config.getoption("--minutes") is not None:
-        for item in ours:
-            item.add_marker(pytest.mark.timeout(_share_s(config, items) + SPARE_S))
+    share_s = ONCE_S if config.getoption("--minutes") is None else _share_s(config, items)
+    for item in ours:
+        item.add_marker(pytest.mark.timeout(share_s + SPARE_S))
 
 
 @pytest.fixture

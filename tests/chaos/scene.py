@@ -34,6 +34,9 @@ QUICK = {
     "AGENT_WORKER_BACKOFF_MAX_S": "0.2",
     "AGENT_WORKER_SHUTDOWN_GRACE_S": "5",
 }
+PATIENCE_S = 60.0
+"""For what workers do that may have yet to start, on a machine that is busy with other things."""
+
 LEASE_S = float(QUICK["AGENT_WORKER_LEASE_S"])
 
 MOVES = (
@@ -223,7 +226,7 @@ class Scene:
         """Whether the database has just refused what somebody insists on."""
         return self._refusals > 0
 
-    async def until(self, query: str, *, timeout_s: float = 30.0, **params: Any) -> None:
+    async def until(self, query: str, *, timeout_s: float = PATIENCE_S, **params: Any) -> None:
         """Wait until a query says true; a database that is away says nothing."""
 
         async def is_so() -> bool:
@@ -250,7 +253,7 @@ class Scene:
             ids=list(ids),
         )
 
-    async def further(self, starts: int, *, timeout_s: float = 30.0) -> None:
+    async def further(self, starts: int, *, timeout_s: float = PATIENCE_S) -> None:
         """Wait until so many more attempts have begun, by the ledger: it does not need the database."""
         wanted = self.counts()["start"] + starts
 
@@ -277,7 +280,7 @@ class Scene:
 
     # The end
 
-    async def settle(self, *, timeout_s: float = 30.0) -> None:
+    async def settle(self, *, timeout_s: float = PATIENCE_S) -> None:
         """Wait until every task has ended, have the workers leave, and hold the database to the rules."""
         await self.until(
             "SELECT NOT EXISTS (SELECT FROM public.agent_task_requests "

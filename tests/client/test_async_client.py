@@ -181,7 +181,7 @@ class TestWait:
                     await asyncio.sleep(0)
                 for wait in waits:
                     wait.cancel()
-                _, stuck = await asyncio.wait(waits, timeout=5.0)
+                _, stuck = await asyncio.wait(waits, timeout=30.0)
                 assert not stuck, f"after {moment} steps of the loop"
 
     async def test_fifty_waits_share_one_listener(
@@ -298,7 +298,7 @@ class TestClose:
             await hears(client, db)
             wire.freeze()
             started = time.monotonic()
-        assert time.monotonic() - started < 3.0
+        assert time.monotonic() - started < 20.0, "sooner than the next poll"
         with pytest.raises(RuntimeError, match="this client is closed"):
             await waiting
 

@@ -123,7 +123,7 @@ def test_closing_ends_the_calls_of_other_threads(database_url: str) -> None:
         client.close()
         for wait in waits:
             with pytest.raises(RuntimeError, match="closed"):
-                wait.result(timeout=10)
+                wait.result(timeout=30)
     client.close()
     with pytest.raises(RuntimeError, match="this client is closed"):
         client.submit("hello")
@@ -131,7 +131,7 @@ def test_closing_ends_the_calls_of_other_threads(database_url: str) -> None:
 
 def pool_is_busy(client: Client) -> None:
     """Wait until three waits have begun."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while client._client._followers.count < 3:
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -157,7 +157,7 @@ async def test_an_insert_rings_for_whoever_sleeps_once_a_transaction_and_kind(
     await run(db, "INSERT INTO public.agent_task_requests (kind) SELECT 'chat' FROM generate_series(1, 50)")
     await run(db, "INSERT INTO public.agent_task_requests (kind) SELECT 'echo' FROM generate_series(1, 50)")
 
-    notes = [note.payload async for note in sleeper.notifies(timeout=10, stop_after=1)]
+    notes = [note.payload async for note in sleeper.notifies(timeout=30, stop_after=1)]
     assert notes == ["task echo"]
 
 
@@ -168,7 +168,7 @@ async def test_nobody_is_rung_for_while_nobody_sleeps(db: Database, connect: Con
     await insert_task(db)
     await run(db, "SELECT pg_notify('agent_worker', 'last')")
 
-    notes = [note.payload async for note in awake.notifies(timeout=10, stop_after=1)]
+    notes = [note.payload async for note in awake.notifies(timeout=30, stop_after=1)]
     assert notes == ["last"]
 
 
@@ -186,7 +186,7 @@ async def test_who_goes_to_sleep_waits_for_the_commits_under_way_and_not_for_ope
             assert await _arm(sleeper) == []
         assert await _arm(sleeper) == [("echo",)]
         await sleeper.execute("LISTEN agent_worker")
-    notes = [note.payload async for note in sleeper.notifies(timeout=10, stop_after=1)]
+    notes = [note.payload async for note in sleeper.notifies(timeout=30, stop_after=1)]
     assert notes == ["task echo"], "the open one rings at its own commit"
 
 
@@ -198,7 +198,7 @@ async def test_a_task_that_comes_back_rings_too(db: Database, queue: Queue, conn
 
     await queue.write(Batch(releases=[(lease, 0.0)]))
 
-    notes = [note.payload async for note in sleeper.notifies(timeout=10, stop_after=1)]
+    notes = [note.payload async for note in sleeper.notifies(timeout=30, stop_after=1)]
     assert notes == ["task echo"]
 
 
@@ -210,7 +210,7 @@ async def test_a_scheduled_insert_rings_for_the_scheduler_alone(db: Database, co
     await insert_task(db, run_at="2030-01-01")
     await run(db, "SELECT pg_notify('agent_worker', 'last')")
 
-    notes = [note.payload async for note in sleeper.notifies(timeout=10, stop_after=2)]
+    notes = [note.payload async for note in sleeper.notifies(timeout=30, stop_after=2)]
     assert notes == ["schedule", "last"]
 
 

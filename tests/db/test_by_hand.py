@@ -128,7 +128,7 @@ async def test_a_reset_rings_for_idle_workers(db: Database, queue: Queue, connec
 
     await reset(db, lease.task_id)
 
-    async for note in ear.notifies(timeout=10, stop_after=1):
+    async for note in ear.notifies(timeout=30, stop_after=1):
         assert note.payload == "task"
 
 

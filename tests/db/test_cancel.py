@@ -83,7 +83,7 @@ async def test_the_worker_is_rung_with_the_tasks_id(db: Database, queue: Queue, 
 
     await cancel(db, lease.task_id)
 
-    async for note in ear.notifies(timeout=10, stop_after=1):
+    async for note in ear.notifies(timeout=30, stop_after=1):
         assert note.payload == f"cancel {lease.task_id}"
 
 

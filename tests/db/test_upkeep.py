@@ -167,7 +167,7 @@ async def test_followers_of_an_unknown_kind_are_told(db: Database, fleet: Fleet,
 
     await fleet.fail_unknown_kinds(grace_s=0.0, limit=3)
 
-    async for note in ear.notifies(timeout=10, stop_after=1):
+    async for note in ear.notifies(timeout=30, stop_after=1):
         assert note.payload == str(task_id)
 
 

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 Found = TypeVar("Found")
 
-RUN_TIMEOUT_S = 60.0
+RUN_TIMEOUT_S = 90.0
 GATEWAY_URL = "http://127.0.0.1:54321"
 SECRET = "sb_secret_Wq8vLr2NfYx0aJk5TzHcGd3M"
 ENDS_BY_ITSELF = {
@@ -115,7 +115,7 @@ def question(client: Client, task_id: UUID) -> UUID:
     return until(lambda: client.questions(task_id))[0].id
 
 
-def until(look: Callable[[], Found], *, timeout_s: float = 20.0) -> Found:
+def until(look: Callable[[], Found], *, timeout_s: float = RUN_TIMEOUT_S) -> Found:
     """Return what `look` finds as soon as it finds something."""
     deadline = time.monotonic() + timeout_s
     while not (found := look()):

@@ -15,7 +15,7 @@ import psycopg
 from agent_worker.embedded import find_running
 from agent_worker.embedded.locks import is_cluster_free
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 
 OWNER = """
 import json, os, sys, threading

@@ -24,12 +24,14 @@ from agent_worker.tools.registry import ToolError
 
 SERVER = ("-m", "tests.tools.mcp_shop")
 ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+"""For a program to start on a machine that is busy with others."""
 
 
 class Shop(Protocol):
     """Makes servers of both kinds, and reads what they noted."""
 
-    async def open(self, way: str, *, timeout_s: float = 20, **env: str) -> McpServers: ...
+    async def open(self, way: str, *, timeout_s: float = PATIENCE_S, **env: str) -> McpServers: ...
 
     def noted(self, what: str) -> list[dict[str, Any]]: ...
 
@@ -59,7 +61,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     running = []
 
     class _Shop:
-        async def open(self, way: str, *, timeout_s: float = 20, **env: str) -> McpServers:
+        async def open(self, way: str, *, timeout_s: float = PATIENCE_S, **env: str) -> McpServers:
             wanted = {"SHOP_LOG": str(log), **env}
             config: McpHttp | McpStdio
             if way == "stdio":
@@ -86,10 +88,18 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
+
+
+@contextmanager
+def hurried(servers: McpServers) -> Iterator[None]:
+    """Give calls two seconds during the block: enough for none that waits, too little to start a program."""
+    patient_s, servers._timeout_s = servers._timeout_s, 2.0
+    yield
+    servers._timeout_s = patient_s
 
 
 def is_running(pid: int) -> bool:
@@ -167,7 +177,7 @@ async def test_a_program_that_dies_between_two_calls_is_started_again_unnoticed(
 async def test_a_server_that_comes_back_at_its_address_is_called_again(tmp_path: Path) -> None:
     env = {"SHOP_LOG": str(tmp_path / "log")}
     with over_http(env) as (process, port):
-        servers = McpServers({"shop": McpHttp(url=f"http://127.0.0.1:{port}/mcp")}, timeout_s=20)
+        servers = McpServers({"shop": McpHttp(url=f"http://127.0.0.1:{port}/mcp")}, timeout_s=PATIENCE_S)
         await servers.call("shop", "greet", {"name": "Ann"}, idempotency_key="k")
         process.kill()
         process.wait()
@@ -178,7 +188,7 @@ async def test_a_server_that_comes_back_at_its_address_is_called_again(tmp_path:
         async def greeted() -> object:
             return await servers.call("shop", "greet", {"name": "Ann"}, idempotency_key="k")
 
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 assert await greeted() == "Hello, Ann"
@@ -191,10 +201,10 @@ async def test_a_server_that_comes_back_at_its_address_is_called_again(tmp_path:
 
 @both
 async def test_a_call_that_takes_too_long_fails_and_the_server_is_told(shop: Shop, way: str) -> None:
-    servers = await shop.open(way, timeout_s=5)
+    servers = await shop.open(way)
     await servers.tools("shop")
-    with pytest.raises(ToolError, match="longer than 5 s"):
-        await servers.call("shop", "sleep", {"seconds": 60}, idempotency_key="k")
+    with hurried(servers), pytest.raises(ToolError, match="longer than 2 s"):
+        await servers.call("shop", "sleep", {"seconds": 600}, idempotency_key="k")
     await until(lambda: bool(shop.noted("cancelled")))
     assert await servers.call("shop", "greet", {"name": "Ann"}, idempotency_key="k") == "Hello, Ann"
     assert len(shop.noted("started")) == 1
@@ -212,16 +222,12 @@ async def test_a_task_that_is_cancelled_takes_its_call_along(shop: Shop, way: st
 
 
 async def test_a_program_that_serves_nobody_any_more_is_replaced(shop: Shop) -> None:
-    servers = await shop.open("stdio", timeout_s=4)
+    servers = await shop.open("stdio")
     await servers.tools("shop")
-    with pytest.raises(ToolError, match="longer than"):
-        await servers.call("shop", "freeze", {"seconds": 60}, idempotency_key="k")
+    with hurried(servers), pytest.raises(ToolError, match="longer than"):
+        await servers.call("shop", "freeze", {"seconds": 600}, idempotency_key="k")
     first = shop.noted("started")[0]["pid"]
-    try:
-        said = await servers.call("shop", "greet", {"name": "Ann"}, idempotency_key="k")
-    except ToolError:  # a slow machine took longer than 4 s to start another
-        said = await servers.call("shop", "greet", {"name": "Ann"}, idempotency_key="k")
-    assert said == "Hello, Ann"
+    assert await servers.call("shop", "greet", {"name": "Ann"}, idempotency_key="k") == "Hello, Ann"
     assert len(shop.noted("started")) > 1
     await until(lambda: not is_running(first))
 

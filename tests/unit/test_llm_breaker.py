@@ -252,7 +252,7 @@ async def test_waits_between_tries_end_when_the_model_is_paused() -> None:
     with ScriptedOpenAI(default=always(Status(429))) as server:
         async with opened(server, retry=long) as models:
             model = models.get("openai/m")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 ends = await asyncio.gather(*(failure(model, f"question {n}") for n in range(8)))
 
     assert all(isinstance(end, ProviderPaused) for end in ends)
@@ -271,7 +271,7 @@ async def test_a_probe_without_an_answer_costs_its_attempt_instead_of_waiting_in
     at_once = BreakerPolicy(first_pause_s=0.0, max_retry_after_s=0.0)
     long = RetryPolicy(base_s=3600, total_s=86_400)
     with ScriptedOpenAI(Status(429, retry_after_s=9), default=always(Cut(after=0))) as server:
-        async with opened(server, retry=long, breaker=at_once) as models, asyncio.timeout(10):
+        async with opened(server, retry=long, breaker=at_once) as models, asyncio.timeout(60):
             model = models.get("openai/m")
             assert isinstance(await failure(model), ProviderPaused)
             probe = await failure(model)
