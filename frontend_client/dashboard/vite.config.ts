@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -9,6 +10,7 @@ export default defineConfig({
     // The client's source lies beside this folder, and what it imports is installed in this one.
     dedupe: ['react', 'react-dom', '@supabase/supabase-js'],
   },
+  plugins: [stylesInPage()],
   build: {
     target: 'es2022',
     // Nothing is inlined as a data: address, so a content security policy needs no exception for it.
@@ -28,3 +30,25 @@ export default defineConfig({
   },
   test: { include: ['tests/**/*.test.{ts,tsx}'], environment: 'node' },
 });
+
+/**
+ * Put the style sheet into the page: the frame is painted when the page itself has come, and waits for no second answer.
+ * The gateway names its hash in the content security policy.
+ */
+function stylesInPage(): Plugin {
+  return {
+    name: 'styles-in-page',
+    apply: 'build',
+    enforce: 'post',
+    generateBundle(_, bundle) {
+      const page = bundle['index.html'];
+      if (page?.type !== 'asset') throw new Error('No index.html was built.');
+      page.source = String(page.source).replace(/<link rel="stylesheet"[^>]* href="\.\/([^"]+)">/gu, (_link, name) => {
+        const sheet = bundle[name];
+        if (sheet?.type !== 'asset') throw new Error(`The page names ${name}, which was not built.`);
+        delete bundle[name];
+        return `<style>${String(sheet.source).trim()}</style>`;
+      });
+    },
+  };
+}
