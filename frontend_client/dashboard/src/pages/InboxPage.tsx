@@ -1,7 +1,7 @@
 import { type ReactElement, useCallback, useEffect } from 'react';
 import { messageOf } from '../data/failure';
 import { readEvents, readTask } from '../data/tasks';
-import { ago, shortId } from '../model/format';
+import { ago, shortId, words } from '../model/format';
 import { writeRoute } from '../model/route';
 import { streamedText } from '../model/stream';
 import type { Question } from '../model/task';
@@ -62,7 +62,7 @@ export function InboxPage({
               <a href={writeRoute({ page: 'inbox', id: question.id })} aria-current={question === current || undefined}>
                 <b>{question.title}</b>
                 <span className="muted small">
-                  {question.type} · {ago(question.created_at, now)}
+                  {words(question.type)} · {ago(question.created_at, now)}
                   {question.priority !== 'medium' && (
                     <b className={`urgency is-${question.priority}`}>{question.priority}</b>
                   )}

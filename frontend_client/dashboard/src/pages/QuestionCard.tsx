@@ -1,7 +1,7 @@
 import { type FormEvent, type ReactElement, useMemo, useState } from 'react';
 import { messageOf } from '../data/failure';
 import { answerQuestion } from '../data/tasks';
-import { ago, shortId } from '../model/format';
+import { ago, shortId, words } from '../model/format';
 import { decisionField, type FormValues, fieldsOf, initialValues, readForm } from '../model/schema';
 import type { JsonObject, Question } from '../model/task';
 import { Code } from '../ui/Code';
@@ -28,12 +28,12 @@ export function QuestionCard({ question, onAnswered, hasKeys = false }: Question
       <header>
         <h2>{question.title}</h2>
         <p className="muted small">
-          {question.type} · asked {ago(question.created_at, now)}
+          {words(question.type)} · asked {ago(question.created_at, now)}
           {question.expires_at !== null && ` · expires ${ago(question.expires_at, now)}`}
           {question.priority !== 'medium' && <b className={`urgency is-${question.priority}`}>{question.priority}</b>}
         </p>
       </header>
-      {question.description && <p className="said">{question.description}</p>}
+      {question.description && <p className="said">{question.description.trim().replaceAll(/\n{3,}/gu, '\n\n')}</p>}
       {facts && <JsonValue value={question.context} />}
       {question.type === 'client_tool' ? (
         <p className="hint">The client of this task has to run these tools; nobody answers here.</p>
