@@ -92,6 +92,11 @@ export function subjectOf({ prompt, message, agent }: Pick<TaskRow, 'prompt' | '
   return [prompt, message, agent].find((text) => text && !/^[[{]/u.test(text)) ?? '';
 }
 
+/** Whether a question is for this user to answer. */
+export function isPutTo(question: Pick<Question, 'assignee' | 'user_id'>, userId: string): boolean {
+  return (question.assignee ?? question.user_id) === userId;
+}
+
 export function isFinal(status: Status): boolean {
   return status === 'completed' || status === 'failed' || status === 'cancelled';
 }

@@ -4,7 +4,7 @@ import { readEvents, readTask } from '../data/tasks';
 import { ago, shortId, words } from '../model/format';
 import { writeRoute } from '../model/route';
 import { streamedText } from '../model/stream';
-import type { Question } from '../model/task';
+import { isPutTo, type Question } from '../model/task';
 import { Code } from '../ui/Code';
 import { go, type Polled, useKeys, useNow, usePolled, useTitle } from '../ui/hooks';
 import { JsonTree } from '../ui/JsonTree';
@@ -18,7 +18,7 @@ const EXAMPLE = `answer = await ctx.ask_human("publish", "Publish this text?", c
 if not answer["approved"]:
     return {"answer": None}`;
 
-/** Questions that wait for somebody: the most urgent first, then the oldest. */
+/** Questions that wait for somebody: those to whoever looks first, of them the most urgent, then the oldest. */
 export function InboxPage({
   id,
   questions,
@@ -28,8 +28,12 @@ export function InboxPage({
 }): ReactElement {
   useTitle('Inbox');
   const now = useNow();
+  const me = useProject().session.user.id;
   const sorted = (questions.data ?? []).toSorted(
-    (a, b) => URGENCY[a.priority] - URGENCY[b.priority] || (a.created_at < b.created_at ? -1 : 1),
+    (a, b) =>
+      Number(isPutTo(b, me)) - Number(isPutTo(a, me)) ||
+      URGENCY[a.priority] - URGENCY[b.priority] ||
+      (a.created_at < b.created_at ? -1 : 1),
   );
   const at = Math.max(
     0,
@@ -63,6 +67,7 @@ export function InboxPage({
                 <b>{question.title}</b>
                 <span className="muted small">
                   {words(question.type)} · {ago(question.created_at, now)}
+                  {!isPutTo(question, me) && ' · not put to you'}
                   {question.priority !== 'medium' && (
                     <b className={`urgency is-${question.priority}`}>{question.priority}</b>
                   )}

@@ -3,7 +3,7 @@ import { messageOf } from '../data/failure';
 import { answerQuestion } from '../data/tasks';
 import { ago, shortId, words } from '../model/format';
 import { decisionField, type FormValues, fieldsOf, initialValues, readForm } from '../model/schema';
-import type { JsonObject, Question } from '../model/task';
+import { isPutTo, type JsonObject, type Question } from '../model/task';
 import { Code } from '../ui/Code';
 import { useKeys, useNow } from '../ui/hooks';
 import { JsonValue } from '../ui/JsonTree';
@@ -21,7 +21,7 @@ interface QuestionCardProps {
 export function QuestionCard({ question, onAnswered, hasKeys = false }: QuestionCardProps): ReactElement {
   const now = useNow();
   const { session } = useProject();
-  const isMine = (question.assignee ?? question.user_id) === session.user.id;
+  const isMine = isPutTo(question, session.user.id);
   const facts = Object.keys(question.context).length > 0;
   return (
     <section className="card question" aria-label={question.title}>
