@@ -14,7 +14,9 @@ import { QuestionCard } from './QuestionCard';
 
 const URGENCY = { urgent: 0, high: 1, medium: 2, low: 3 } as const;
 
-const EXAMPLE = `answer = await ctx.ask_human("publish", "Publish this text?", context={"text": text})
+const EXAMPLE = `answer = await ctx.ask_human(
+    "publish", "Publish this text?", context={"text": text}
+)
 if not answer["approved"]:
     return {"answer": None}`;
 
