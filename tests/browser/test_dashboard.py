@@ -148,10 +148,17 @@ def test_everybody_can_use_it(look: Page, dev: Dev) -> None:
         assert faults(look) == [], address
 
 
-def test_the_frame_is_painted_before_anything_is_known(page: Page, dev: Dev) -> None:
-    page.route("**/config.json", lambda _: None)  # never answered
+def test_the_frame_stands_when_nothing_but_the_page_itself_has_come(page: Page, dev: Dev) -> None:
+    page.route(re.compile(r"/(config\.json|assets/.*)$"), lambda _: None)  # never answered
 
-    page.goto(dev.url)
+    page.goto(dev.url, wait_until="commit")
 
     expect(page.get_by_text("Tasks").first).to_be_visible()
+    expect(page.locator(".bar")).to_have_css("height", "48px")
     page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length === 1")
+
+
+def test_a_list_says_what_each_task_is_about(no_tasks: None, dashboard: Page, dev: Dev) -> None:
+    payload = '{"messages": [{"role": "user", "content": "first"}, {"role": "user", "content": "then this"}]}'
+    dev.program("submit", "--kind", "echo", "--payload", payload, "--json")
+    expect(dashboard.get_by_role("row").filter(has_text="then this")).to_have_count(1)

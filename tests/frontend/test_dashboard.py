@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import subprocess
 import sys
@@ -44,8 +45,25 @@ def test_no_page_needs_an_exception_from_a_content_security_policy(package: Path
     page = (BUILT / "index.html").read_text(encoding="utf-8")
 
     assert page.count("<script") == page.count('<script type="module" crossorigin src="./assets/') == 1
-    assert "<style" not in page
+    assert "style=" not in page
     assert "data:" not in page
+
+
+def test_the_frame_is_painted_from_one_answer(package: Path) -> None:
+    page = (BUILT / "index.html").read_text(encoding="utf-8")
+
+    assert page.count("<style>") == 1
+    assert 'rel="stylesheet"' not in page
+    assert "url(" not in page
+    assert list(BUILT.rglob("*.css")) == []
+
+
+def test_each_file_lies_there_in_the_forms_that_browsers_take(package: Path) -> None:
+    files = [file for file in BUILT.rglob("*") if file.is_file() and file.suffix not in (".br", ".gz")]
+    assert files
+    for file in files:
+        assert gzip.decompress(file.with_name(file.name + ".gz").read_bytes()) == file.read_bytes()
+        assert file.with_name(file.name + ".br").is_file()
 
 
 def test_the_wheel_carries_it(package: Path, tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import gzip
+import hashlib
 import json
 import logging
 import socket
@@ -497,6 +500,51 @@ async def test_a_built_dashboard_takes_what_is_left_and_its_scripts_come_from_he
         )
         with pytest.raises(websockets.InvalidStatus):
             await connect(socket_url(http).replace("rest/v1/echo", "nothing"))
+
+
+async def test_a_built_file_comes_as_it_was_compressed_and_not_again_while_it_is_the_same(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "assets").mkdir()
+    page = tmp_path / "index.html"
+    page.write_text("<!doctype html><style>p{color:red}</style>")
+    script = b"let a = 1;" * 100
+    (tmp_path / "assets" / "app-1a2b.js").write_bytes(script)
+    (tmp_path / "assets" / "app-1a2b.js.gz").write_bytes(gzip.compress(script))
+    (tmp_path / "assets" / "app-1a2b.js.br").write_bytes(b"brotli, which a browser would read")
+    async with serving(GatewayOptions(dashboard=DashboardConfig(KEYS.publishable, folder=tmp_path))) as http:
+
+        async def form_of(accepted: str) -> str:
+            asked = http.build_request("GET", "/assets/app-1a2b.js", headers={"Accept-Encoding": accepted})
+            reply = await http.send(asked, stream=True)
+            await reply.aclose()
+            assert "Accept-Encoding" in reply.headers["vary"]
+            assert reply.headers["content-type"].startswith("text/javascript")
+            return str(reply.headers.get("content-encoding", "plain"))
+
+        assert await form_of("gzip, deflate, br;q=0.9") == "br"
+        assert await form_of("GZIP, br; q=0.0") == "gzip"
+        assert await form_of("deflate") == await form_of("") == "plain"
+        reply = await http.get("/assets/app-1a2b.js", headers={"Accept-Encoding": "gzip"})
+        assert reply.content == script
+        assert told(await http.get("/assets/app-1a2b.js.gz")) == (404, "no_route")
+
+        etag = (await http.get("/")).headers["etag"]
+        for known in (etag, f'"other", W/{etag}', "*"):
+            again = await http.get("/", headers={"If-None-Match": known})
+            assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+        assert (await http.get("/", headers={"If-None-Match": '"other"'})).status_code == 200
+        head = await http.head("/")
+        assert (head.content, head.headers["content-length"]) == (b"", str(page.stat().st_size))
+
+
+async def test_a_style_in_the_built_page_is_admitted_by_its_hash_alone(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html><style>p{color:red}</style>")
+    async with serving(GatewayOptions(dashboard=DashboardConfig(KEYS.publishable, folder=tmp_path))) as http:
+        policy = (await http.get("/")).headers["content-security-policy"]
+    digest = base64.b64encode(hashlib.sha256(b"p{color:red}").digest()).decode()
+    assert f"style-src 'self' 'sha256-{digest}';" in policy
+    assert "unsafe" not in policy
 
 
 # Start and stop

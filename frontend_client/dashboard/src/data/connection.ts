@@ -64,7 +64,6 @@ async function isStillGood(supabase: SupabaseClient): Promise<boolean> {
 async function readConfiguration(): Promise<Configuration> {
   const response = await fetch('config.json', {
     signal: AbortSignal.timeout(CONFIG_TIMEOUT_MS),
-    cache: 'no-store',
   }).catch((error: unknown) => {
     throw new Error('The gateway does not answer.', { cause: error });
   });

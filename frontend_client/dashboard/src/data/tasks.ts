@@ -35,7 +35,14 @@ export const LIST_COLUMNS = [
   'progress',
 ] as const;
 
-const ROW = `${LIST_COLUMNS.join(',')},prompt:request_payload->>prompt,code:response_payload->>code,error:response_payload->>error`;
+const ROW = [
+  ...LIST_COLUMNS,
+  'prompt:request_payload->>prompt',
+  'message:request_payload->messages->-1->>content',
+  'agent:request_payload->>agent',
+  'code:response_payload->>code',
+  'error:response_payload->>error',
+].join(',');
 
 const TASK = `${LIST_COLUMNS.join(',')},user_id,timeout_s,dedupe_key,parent_id,worker_id,request_payload,response_payload`;
 

@@ -13,9 +13,10 @@ export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
-/** A span with what matters at its size: `12 ms`, `1.24 s`, `75 s`, `5.2 min`, `3.1 h`. */
+/** A span with what matters at its size: `<1 ms`, `12 ms`, `1.24 s`, `75 s`, `5.2 min`, `3.1 h`. */
 export function precise(seconds: number): string {
   const span = Math.max(seconds, 0);
+  if (span < 0.0005) return `<1${JOIN}ms`;
   if (span < 1) return `${Math.round(span * 1000)}${JOIN}ms`;
   if (span < 10) return `${span.toFixed(2)}${JOIN}s`;
   if (span < 120) return `${Math.round(span)}${JOIN}s`;
@@ -41,6 +42,11 @@ export function ago(at: string, now: number): string {
 
 export function secondsBetween(from: string, to: string | number): number {
   return ((typeof to === 'number' ? to : Date.parse(to)) - Date.parse(from)) / 1000;
+}
+
+/** A name of the database as words: `client_tool` is a client tool. */
+export function words(name: string): string {
+  return name.replaceAll('_', ' ');
 }
 
 export function clock(at: string | number | Date): string {

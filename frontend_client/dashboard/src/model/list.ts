@@ -4,7 +4,7 @@
  * What arrives may be late or double: a row never goes back to an older change of itself.
  */
 import { matches, type Search } from './qualifiers';
-import type { TaskRow } from './task';
+import type { Derived, TaskRow } from './task';
 
 export interface TaskList {
   readonly rows: readonly TaskRow[];
@@ -18,7 +18,7 @@ export interface TaskList {
 }
 
 /** What Realtime tells of a row; payloads and what is derived from them are left out. */
-export type Change = Omit<TaskRow, 'prompt' | 'code' | 'error'>;
+export type Change = Omit<TaskRow, Derived>;
 
 export type ListAction =
   /** Whatever is new from now on may be missing in what comes. */

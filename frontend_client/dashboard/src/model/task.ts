@@ -31,13 +31,20 @@ export interface TaskRow {
   readonly progress: Progress | null;
   /** `request_payload.prompt`, null where the payload has none. */
   readonly prompt: string | null;
+  /** `content` of the last of `request_payload.messages`; JSON where it is made of parts. */
+  readonly message: string | null;
+  /** `request_payload.agent`: the slug of a stored pipeline; JSON where the payload brings the definition along. */
+  readonly agent: string | null;
   /** `response_payload.code` and `.error` of a task that did not succeed. */
   readonly code: string | null;
   readonly error: string | null;
 }
 
+/** What a list derives from payloads. */
+export type Derived = 'prompt' | 'message' | 'agent' | 'code' | 'error';
+
 /** A whole task. */
-export interface Task extends Omit<TaskRow, 'prompt' | 'code' | 'error'> {
+export interface Task extends Omit<TaskRow, Derived> {
   readonly user_id: string | null;
   readonly timeout_s: number | null;
   readonly dedupe_key: string | null;
@@ -78,6 +85,16 @@ export interface Question {
   readonly expires_at: string | null;
   readonly created_at: string;
   readonly responded_at: string | null;
+}
+
+/** What a task is about, in its own words; '' where the payload has none that can be read at a glance. */
+export function subjectOf({ prompt, message, agent }: Pick<TaskRow, 'prompt' | 'message' | 'agent'>): string {
+  return [prompt, message, agent].find((text) => text && !/^[[{]/u.test(text)) ?? '';
+}
+
+/** Whether a question is for this user to answer. */
+export function isPutTo(question: Pick<Question, 'assignee' | 'user_id'>, userId: string): boolean {
+  return (question.assignee ?? question.user_id) === userId;
 }
 
 export function isFinal(status: Status): boolean {

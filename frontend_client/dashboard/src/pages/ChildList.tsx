@@ -1,7 +1,7 @@
 import type { ReactElement } from 'react';
 import { oneLine, shortId } from '../model/format';
 import { writeRoute } from '../model/route';
-import type { TaskRow } from '../model/task';
+import { subjectOf, type TaskRow } from '../model/task';
 import { StateWord } from '../ui/State';
 
 /** Tasks that a task spawned. */
@@ -16,7 +16,7 @@ export function ChildList({ rows }: { rows: readonly TaskRow[] }): ReactElement 
           <li key={row.id}>
             <StateWord status={row.status} />
             <a href={writeRoute({ page: 'task', id: row.id })}>
-              <span className="mono id">{shortId(row.id)}</span> {row.kind} {oneLine(row.prompt ?? '', 80)}
+              <span className="mono id">{shortId(row.id)}</span> {row.kind} {oneLine(subjectOf(row), 80)}
             </a>
           </li>
         ))}

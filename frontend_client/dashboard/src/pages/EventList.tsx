@@ -8,9 +8,10 @@ import { JsonValue } from '../ui/JsonTree';
 const MOST = 200;
 
 /** Every event as it was written. */
-export function EventList({ task, events }: { task: Task; events: readonly TaskEvent[] }): ReactElement {
+export function EventList({ task, events }: { task: Task; events: readonly TaskEvent[] }): ReactElement | null {
   const [isOpen, setOpen] = useState(false);
   const [most, setMost] = useState(MOST);
+  if (events.length === 0) return null;
   return (
     <section className="card" aria-label="Events">
       <details className="events" open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
@@ -20,7 +21,6 @@ export function EventList({ task, events }: { task: Task; events: readonly TaskE
         </summary>
         {isOpen && (
           <>
-            {events.length === 0 && <p className="muted">It has said nothing.</p>}
             {events.slice(0, most).map((event) => (
               <details key={event.seq} className="event">
                 <summary>
@@ -39,7 +39,7 @@ export function EventList({ task, events }: { task: Task; events: readonly TaskE
                 {count(events.length - most)} more
               </button>
             )}
-            {events.length > 0 && <CopyButton text={() => JSON.stringify(events, null, 2)} label="Copy all" />}
+            <CopyButton text={() => JSON.stringify(events, null, 2)} label="Copy all" />
           </>
         )}
       </details>

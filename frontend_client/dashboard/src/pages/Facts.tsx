@@ -12,7 +12,7 @@ export function Facts({ task, worker, now }: { task: Task; worker: string | unde
   );
   const facts: readonly (readonly [string, ReactNode])[] = [
     ['id', <code key="id">{task.id}</code>],
-    ['attempt', `${task.attempt} of ${task.max_attempts}`],
+    ['attempts', `${task.attempt} of ${task.max_attempts} used`],
     ['worker', task.worker_id && (worker ?? <code key="worker">{shortId(task.worker_id)}</code>)],
     ['tenant', task.enterprise_id],
     ['user', task.user_id && <code key="user">{task.user_id}</code>],

@@ -1,10 +1,10 @@
 import { type ReactElement, useCallback, useEffect } from 'react';
 import { messageOf } from '../data/failure';
 import { readEvents, readTask } from '../data/tasks';
-import { ago, shortId } from '../model/format';
+import { ago, shortId, words } from '../model/format';
 import { writeRoute } from '../model/route';
 import { streamedText } from '../model/stream';
-import type { Question } from '../model/task';
+import { isPutTo, type Question } from '../model/task';
 import { Code } from '../ui/Code';
 import { go, type Polled, useKeys, useNow, usePolled, useTitle } from '../ui/hooks';
 import { JsonTree } from '../ui/JsonTree';
@@ -14,11 +14,13 @@ import { QuestionCard } from './QuestionCard';
 
 const URGENCY = { urgent: 0, high: 1, medium: 2, low: 3 } as const;
 
-const EXAMPLE = `answer = await ctx.ask_human("publish", "Publish this text?", context={"text": text})
+const EXAMPLE = `answer = await ctx.ask_human(
+    "publish", "Publish this text?", context={"text": text}
+)
 if not answer["approved"]:
     return {"answer": None}`;
 
-/** Questions that wait for somebody: the most urgent first, then the oldest. */
+/** Questions that wait for somebody: those to whoever looks first, of them the most urgent, then the oldest. */
 export function InboxPage({
   id,
   questions,
@@ -28,8 +30,12 @@ export function InboxPage({
 }): ReactElement {
   useTitle('Inbox');
   const now = useNow();
+  const me = useProject().session.user.id;
   const sorted = (questions.data ?? []).toSorted(
-    (a, b) => URGENCY[a.priority] - URGENCY[b.priority] || (a.created_at < b.created_at ? -1 : 1),
+    (a, b) =>
+      Number(isPutTo(b, me)) - Number(isPutTo(a, me)) ||
+      URGENCY[a.priority] - URGENCY[b.priority] ||
+      (a.created_at < b.created_at ? -1 : 1),
   );
   const at = Math.max(
     0,
@@ -62,7 +68,8 @@ export function InboxPage({
               <a href={writeRoute({ page: 'inbox', id: question.id })} aria-current={question === current || undefined}>
                 <b>{question.title}</b>
                 <span className="muted small">
-                  {question.type} · {ago(question.created_at, now)}
+                  {words(question.type)} · {ago(question.created_at, now)}
+                  {!isPutTo(question, me) && ' · not put to you'}
                   {question.priority !== 'medium' && (
                     <b className={`urgency is-${question.priority}`}>{question.priority}</b>
                   )}

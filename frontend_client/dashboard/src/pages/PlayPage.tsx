@@ -103,7 +103,9 @@ function NothingAsked(): ReactElement {
   return (
     <div className="empty">
       <h2>Ask, and watch</h2>
-      <p>A row is inserted into agent_task_requests as from any other client; the answer streams in here.</p>
+      <p>
+        A row is inserted into <code>agent_task_requests</code> as from any other client; the answer streams in here.
+      </p>
     </div>
   );
 }

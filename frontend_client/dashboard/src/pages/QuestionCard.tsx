@@ -1,9 +1,9 @@
 import { type FormEvent, type ReactElement, useMemo, useState } from 'react';
 import { messageOf } from '../data/failure';
 import { answerQuestion } from '../data/tasks';
-import { ago, shortId } from '../model/format';
+import { ago, shortId, words } from '../model/format';
 import { decisionField, type FormValues, fieldsOf, initialValues, readForm } from '../model/schema';
-import type { JsonObject, Question } from '../model/task';
+import { isPutTo, type JsonObject, type Question } from '../model/task';
 import { Code } from '../ui/Code';
 import { useKeys, useNow } from '../ui/hooks';
 import { JsonValue } from '../ui/JsonTree';
@@ -21,19 +21,19 @@ interface QuestionCardProps {
 export function QuestionCard({ question, onAnswered, hasKeys = false }: QuestionCardProps): ReactElement {
   const now = useNow();
   const { session } = useProject();
-  const isMine = (question.assignee ?? question.user_id) === session.user.id;
+  const isMine = isPutTo(question, session.user.id);
   const facts = Object.keys(question.context).length > 0;
   return (
     <section className="card question" aria-label={question.title}>
       <header>
         <h2>{question.title}</h2>
         <p className="muted small">
-          {question.type} · asked {ago(question.created_at, now)}
+          {words(question.type)} · asked {ago(question.created_at, now)}
           {question.expires_at !== null && ` · expires ${ago(question.expires_at, now)}`}
           {question.priority !== 'medium' && <b className={`urgency is-${question.priority}`}>{question.priority}</b>}
         </p>
       </header>
-      {question.description && <p className="said">{question.description}</p>}
+      {question.description && <p className="said">{question.description.trim().replaceAll(/\n{3,}/gu, '\n\n')}</p>}
       {facts && <JsonValue value={question.context} />}
       {question.type === 'client_tool' ? (
         <p className="hint">The client of this task has to run these tools; nobody answers here.</p>

@@ -46,7 +46,7 @@ export function StateList({ search }: { search: Search }): ReactElement {
           {STATUSES.map(item)}
         </ul>
       </nav>
-      <p className="hint">Ended tasks: of the last hour.</p>
+      <p className="hint">Ended tasks are those of the last hour.</p>
       {line && (
         <p className={`headline tone-${line.tone}`}>
           <b>{line.sentence}</b>

@@ -7,7 +7,7 @@ import { attemptsOf, segmentsOf } from '../model/attempts';
 import { shortId } from '../model/format';
 import { writeRoute } from '../model/route';
 import { supabaseSnippet } from '../model/snippet';
-import { isFinal, type Task } from '../model/task';
+import { isFinal, type Task, textOf } from '../model/task';
 import { Code } from '../ui/Code';
 import { CopyButton } from '../ui/CopyButton';
 import { Confirm, Dialog } from '../ui/Dialog';
@@ -58,6 +58,9 @@ export function TaskPage({ id }: { id: string }): ReactElement {
             <p>
               <code>{id}</code> does not exist any more, or is somebody else’s.
             </p>
+            <a className="button" href={writeRoute(lastList())}>
+              Show tasks
+            </a>
           </div>
         )}
       </div>
@@ -124,7 +127,12 @@ function TaskHead({ task, onChanged }: { task: Task; onChanged: () => void }): R
     <header className="task-head">
       <h1>
         <StateWord status={task.status} />
-        <span>{task.kind}</span>
+        <span className="task-name">
+          {task.kind}
+          {textOf(task.request_payload, 'agent') && (
+            <span className="muted"> {textOf(task.request_payload, 'agent')}</span>
+          )}
+        </span>
         <span className="mono muted">{shortId(task.id)}</span>
         <CopyButton text={task.id} label="Copy id" />
       </h1>

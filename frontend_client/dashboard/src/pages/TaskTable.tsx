@@ -2,7 +2,7 @@ import type { ReactElement } from 'react';
 import { ago, count, oneLine, precise, secondsBetween, shortId } from '../model/format';
 import type { TaskList } from '../model/list';
 import { writeRoute } from '../model/route';
-import { isFinal, type TaskRow } from '../model/task';
+import { isFinal, subjectOf, type TaskRow } from '../model/task';
 import { useNow } from '../ui/hooks';
 import { StateWord } from '../ui/State';
 
@@ -125,6 +125,7 @@ interface RowProps {
 
 function Row({ row, now, isSelected, isCurrent, onToggle, onOpen }: RowProps): ReactElement {
   const note = noteOf(row, now);
+  const subject = subjectOf(row);
   return (
     <div
       className="row"
@@ -150,7 +151,7 @@ function Row({ row, now, isSelected, isCurrent, onToggle, onOpen }: RowProps): R
       <span role="cell" className="cell-task">
         <a href={writeRoute({ page: 'task', id: row.id })} title={row.id} onClick={() => onOpen(row.id)}>
           <span className="mono id">{shortId(row.id)}</span>
-          {row.prompt ? <span className="prompt">{oneLine(row.prompt)}</span> : null}
+          {subject && <span className="prompt">{oneLine(subject)}</span>}
         </a>
         {note && <span className={`row-note is-${row.status}`}>{note}</span>}
       </span>

@@ -2,7 +2,7 @@ import { type ReactElement, useCallback, useState } from 'react';
 import { messageOf } from '../data/failure';
 import { drainWorker, listKinds, listWorkers, setPaused } from '../data/fleet';
 import { atMost, type Kind, outlook, sortWorkers, type Worker } from '../model/fleet';
-import { ago, coarse, count, plural } from '../model/format';
+import { coarse, count, plural, secondsBetween } from '../model/format';
 import { writeRoute } from '../model/route';
 import { Code } from '../ui/Code';
 import { Confirm } from '../ui/Dialog';
@@ -91,8 +91,8 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
       <Slots worker={worker} />
       {next && <p className="outlook">{next}</p>}
       <p className="muted small">
-        {worker.host} · pid {worker.pid} · {worker.version} · up {ago(worker.started_at, now).replace(' ago', '')} ·
-        heartbeat {coarse(worker.heartbeat_age_s)} ago
+        {worker.host} · pid {worker.pid} · {worker.version} · {upTime(worker, now)} · heartbeat{' '}
+        {coarse(worker.heartbeat_age_s)} ago
       </p>
       <p className="chips">
         {worker.kinds.map((kind) => (
@@ -117,6 +117,12 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
       )}
     </li>
   );
+}
+
+/** A worker that is gone was up until its last heartbeat. */
+function upTime(worker: Worker, now: number): string {
+  const age = secondsBetween(worker.started_at, now);
+  return worker.health === 'gone' ? `was up ${coarse(age - worker.heartbeat_age_s)}` : `up ${coarse(age)}`;
 }
 
 /** Dots while they can be counted by eye; a bar for more. */

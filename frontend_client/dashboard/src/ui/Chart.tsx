@@ -51,7 +51,7 @@ export function Chart({ minutes, range, onRange, note }: ChartProps): ReactEleme
   const spoken = selected ?? (hovered === null ? range : rangeOf(known, hovered, hovered));
   return (
     <div className="chart">
-      <Legend minutes={known} part={spoken} note={note} />
+      <Legend minutes={minutes} part={spoken} note={note} />
       <div
         ref={box}
         className="chart-box"
@@ -94,7 +94,9 @@ export function Chart({ minutes, range, onRange, note }: ChartProps): ReactEleme
             ))}
           <line className="chart-base" x1="0" x2={width} y1={HEIGHT - 0.5} y2={HEIGHT - 0.5} />
         </svg>
-        {known.length > 0 && <span className="chart-top">{count(ceiling(known))}</span>}
+        {known.some((minute) => LEGEND.some((outcome) => minute[outcome] > 0)) && (
+          <span className="chart-top">{count(ceiling(known))}</span>
+        )}
       </div>
       <Axis minutes={known} />
     </div>
@@ -102,17 +104,18 @@ export function Chart({ minutes, range, onRange, note }: ChartProps): ReactEleme
 }
 
 function Legend(props: {
-  minutes: readonly Minute[];
+  minutes: readonly Minute[] | undefined;
   part: readonly [number, number] | null;
   note: string;
 }): ReactElement {
-  const { minutes, part, note } = props;
+  const { minutes = [], part, note } = props;
   const sum = totals(part ? minutes.filter((minute) => minute.at >= part[0] && minute.at < part[1]) : minutes);
   return (
     <p className="legend">
       {LEGEND.map((outcome) => (
-        <span key={outcome} className={`is-${outcome}`}>
-          <StateMark status={outcome} /> <b>{count(sum[outcome])}</b> {outcome}
+        // What did not happen needs no colour.
+        <span key={outcome} className={sum[outcome] > 0 ? `is-${outcome}` : 'muted'}>
+          <StateMark status={outcome} /> <b>{props.minutes === undefined ? '–' : count(sum[outcome])}</b> {outcome}
         </span>
       ))}
       <span className="muted">

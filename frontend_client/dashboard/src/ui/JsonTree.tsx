@@ -1,5 +1,5 @@
 import { type ReactElement, useState } from 'react';
-import { bytes, count } from '../model/format';
+import { bytes, count, plural } from '../model/format';
 import { isObject, type Json } from '../model/task';
 import { CopyButton } from './CopyButton';
 
@@ -50,7 +50,7 @@ function Node({ value, name, depth }: { value: Json; name?: string; depth: numbe
       <summary>
         <Name name={name} />
         <span className="muted">
-          {Array.isArray(value) ? `${count(entries.length)} items` : isOpen ? '' : previewOf(entries)}
+          {Array.isArray(value) ? plural(entries.length, 'item') : isOpen ? '' : previewOf(entries)}
         </span>
       </summary>
       {isOpen && <Children entries={entries} depth={depth + 1} />}

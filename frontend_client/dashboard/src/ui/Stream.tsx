@@ -87,11 +87,15 @@ function Spoken({ task, events, pending, now }: AnswerProps): ReactElement {
         {(spoken || answer) && <CopyButton text={spoken || answer} />}
       </header>
       <Failure task={task} />
-      {parts.map((part) => (
-        <PartView key={`${part.type}:${part.id}`} part={part} now={now} />
+      {parts.map((part, at) => (
+        <PartView
+          key={`${part.type}:${part.id}`}
+          part={part}
+          now={now}
+          isGrowing={task.status === 'processing' && at === parts.length - 1}
+        />
       ))}
       {!streams && answer && <p className="said">{answer}</p>}
-      {task.status === 'processing' && <span className="caret" aria-hidden="true" />}
       <Quiet task={task} isEmpty={parts.length === 0 && !answer} />
       <Ended task={task} />
     </section>
@@ -130,7 +134,7 @@ function Failure({ task }: { task: Task }): ReactElement | null {
   );
 }
 
-function PartView({ part, now }: { part: Part; now: number }): ReactElement {
+function PartView({ part, now, isGrowing }: { part: Part; now: number; isGrowing: boolean }): ReactElement {
   switch (part.type) {
     case 'text':
       return part.isReasoning ? (
@@ -139,7 +143,10 @@ function PartView({ part, now }: { part: Part; now: number }): ReactElement {
           <p className="said muted">{part.text}</p>
         </details>
       ) : (
-        <p className="said">{part.text}</p>
+        <p className="said">
+          {part.text}
+          {isGrowing && <span className="caret" aria-hidden="true" />}
+        </p>
       );
     case 'tool':
       return <Tool part={part} now={now} />;

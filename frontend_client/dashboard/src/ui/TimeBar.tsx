@@ -17,6 +17,7 @@ export function TimeBar({ segments }: { segments: readonly Segment[] }): ReactEl
   const sum = spent(segments);
   const total = segments.reduce((all, segment) => all + (segment.to - segment.from), 0);
   const summary = (['waited', 'ran', 'asked', 'ended'] as const).filter((kind) => sum[kind] > 0);
+  const hasOnlyFailed = segments.every((segment) => segment.kind !== 'ran' || segment.ending === 'failed');
   return (
     <figure className="time">
       <div className="time-bar" aria-hidden="true">
@@ -32,7 +33,10 @@ export function TimeBar({ segments }: { segments: readonly Segment[] }): ReactEl
       <figcaption className="legend">
         {summary.map((kind) => (
           <span key={kind}>
-            <span className={`swatch time-${kind}`} aria-hidden="true" />
+            <span
+              className={`swatch time-${kind} ${kind === 'ran' && hasOnlyFailed ? 'time-failed' : ''}`}
+              aria-hidden="true"
+            />
             {WORDS[kind]} <b>{precise(sum[kind])}</b>
           </span>
         ))}

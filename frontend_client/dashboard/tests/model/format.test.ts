@@ -4,7 +4,8 @@ import { ago, bytes, coarse, oneLine, precise } from '../../src/model/format';
 const plain = (text: string) => text.replaceAll('\u00a0', ' ');
 
 test.each([
-  [-1, '0 ms'],
+  [-1, '<1 ms'],
+  [0.0004, '<1 ms'],
   [0.0124, '12 ms'],
   [1.239, '1.24 s'],
   [75, '75 s'],

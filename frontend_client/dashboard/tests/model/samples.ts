@@ -38,7 +38,7 @@ export function task(fields: Partial<Task> = {}): Task {
 
 export function row(fields: Partial<TaskRow> = {}): TaskRow {
   const { user_id, timeout_s, dedupe_key, parent_id, worker_id, request_payload, response_payload, ...rest } = task();
-  return { ...rest, prompt: null, code: null, error: null, ...fields };
+  return { ...rest, prompt: null, message: null, agent: null, code: null, error: null, ...fields };
 }
 
 export function change(fields: Partial<TaskRow> = {}): Change {
