@@ -32,6 +32,9 @@ SWEEP_INTERVAL_S = 3.0
 SWEEP_SHARE = 20
 """A sweep waits for at least so many times as long as the last one took, so that sweeps take 5 % of the time at most."""
 
+STOCKTAKING_INTERVAL_S = 30.0
+"""Seconds between comparisons of what the database says this worker holds with what it knows."""
+
 PRIORITIES = range(9, -1, -1)
 
 
@@ -49,6 +52,7 @@ class Claimer(Loop[int]):
         turn: Held while claiming. Claimers of one worker share it: what one is about to hand on must not look like a
             stranger to the other, and they leave a connection to those who write.
         interval_s: Seconds between looks when nobody rings.
+        stocktaking_s: Seconds between comparisons of what the database says this worker holds with what it knows.
     """
 
     stop_grace_s = 3.0
@@ -66,6 +70,7 @@ class Claimer(Loop[int]):
         is_known: Callable[[UUID], bool],
         turn: asyncio.Lock,
         interval_s: float,
+        stocktaking_s: float = STOCKTAKING_INTERVAL_S,
     ) -> None:
         super().__init__(interval_s=interval_s)
         self._queue = queue
@@ -79,13 +84,14 @@ class Claimer(Loop[int]):
         self._dispatch = dispatch
         self._is_known = is_known
         self._turn = turn
-        self._lost_an_answer = False
+        self._stocktaking_s = stocktaking_s
+        self._next_stocktaking = time.monotonic() + stocktaking_s
         self._more_waits = False
         self._refill: asyncio.TimerHandle | None = None
 
     async def run_once(self) -> int:
         """Claim once; returns how many tasks were taken."""
-        if self._lost_an_answer:
+        if time.monotonic() >= self._next_stocktaking:
             async with self._turn:
                 await self._give_back_strangers()
         if self._is_offered_watch:
@@ -103,9 +109,11 @@ class Claimer(Loop[int]):
         is_sweep = now >= self._next_sweep
         spans = self._book.spans(limit, sweep=is_sweep)
         async with self._turn:
-            self._lost_an_answer = True  # until it has come: the tasks may be ours without our knowing
-            tasks = await self._queue.claim(spans, limit)
-            self._lost_an_answer = False
+            next_stocktaking, self._next_stocktaking = self._next_stocktaking, 0.0
+            tasks = await self._queue.claim(
+                spans, limit
+            )  # without an answer, tasks may be ours without our knowing
+            self._next_stocktaking = next_stocktaking
             for task in tasks:
                 self._dispatch(task)
         self._learn(tasks, now, is_sweep=is_sweep)
@@ -170,11 +178,13 @@ class Claimer(Loop[int]):
         self.watch.leave()
 
     async def _give_back_strangers(self) -> None:
+        """Release what the database says we hold and nobody here knows of: an answer was lost, or an outcome."""
         strangers = [lease for lease in await self._queue.held() if not self._is_known(lease.task_id)]
         if strangers:
-            await self._queue.write(Batch(releases=[(lease, 0.0) for lease in strangers]))
-            logger.info("claim.given_back", tasks=len(strangers))
-        self._lost_an_answer = False
+            lost = await self._queue.write(Batch(releases=[(lease, 0.0) for lease in strangers]))
+            if given_back := len(strangers) - len(lost):  # others have ended meanwhile
+                logger.info("claim.given_back", tasks=given_back)
+        self._next_stocktaking = time.monotonic() + self._stocktaking_s
 
     def _look_again(self) -> None:
         self._refill = None

@@ -195,7 +195,7 @@ async def test_tasks_whose_claim_was_not_heard_of_are_given_back_and_run(
         task_id = await rows.insert("echo", {"prompt": "hello"}, max_attempts=1)
         # Commits; the answer goes elsewhere.
         await Queue(rows.db, worker.identity.id).claim([whole_level("echo", 0)], 1)
-        worker.claimer._lost_an_answer = True
+        worker.claimer._next_stocktaking = 0.0
         await worker.claimer.start()
         task = await rows.reaches(task_id, "completed")
     assert task["attempt"] == 1
