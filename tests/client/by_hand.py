@@ -157,7 +157,16 @@ class Wire:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        far_reader, far_writer = await self._dial()
+        dialling = asyncio.current_task()
+        assert dialling is not None
+        self._pumps.add(dialling)  # so that it ends with the block, too
+        try:
+            far_reader, far_writer = await self._dial()
+        except BaseException:
+            writer.close()
+            raise
+        finally:
+            self._pumps.discard(dialling)
         for source, target, is_reply in ((reader, far_writer, False), (far_reader, writer, True)):
             pump = asyncio.create_task(self._pump(source, target, is_reply=is_reply))
             self._pumps.add(pump)

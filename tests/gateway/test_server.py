@@ -174,25 +174,25 @@ async def test_refusals_have_postgrests_shape_and_challenge() -> None:
 
 
 async def test_an_address_that_asks_too_often_is_told_when_to_come_back() -> None:
-    async with serving(GatewayOptions(per_address_s=0.5)) as http:
-        statuses = [(await http.get("/healthz")).status_code for _ in range(7)]
+    async with serving(GatewayOptions(per_address_s=0.2)) as http:  # two at once, then one in five seconds
+        statuses = [(await http.get("/healthz")).status_code for _ in range(4)]
         late = await http.get("/rest/v1/who")
 
-    assert statuses == [200] * 5 + [429] * 2
+    assert statuses == [200] * 2 + [429] * 2
     assert told(late) == (429, "over_request_rate_limit")
-    assert int(late.headers["retry-after"]) in (1, 2)
+    assert 1 <= int(late.headers["retry-after"]) <= 5
 
 
 async def test_one_user_does_not_use_up_anothers_share() -> None:
-    async with serving(GatewayOptions(per_caller_s=0.2)) as http:
+    async with serving(GatewayOptions(per_caller_s=0.1)) as http:  # one, then another in ten seconds
         ann, bob = (
             {"Authorization": f"Bearer {token(sub=sub)}"}
             for sub in ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222")
         )
-        anns = [(await http.get("/rest/v1/who", headers=ann)).status_code for _ in range(3)]
-        bobs = [(await http.get("/rest/v1/who", headers=bob)).status_code for _ in range(2)]
+        anns = [(await http.get("/rest/v1/who", headers=ann)).status_code for _ in range(2)]
+        bobs = (await http.get("/rest/v1/who", headers=bob)).status_code
 
-    assert (anns, bobs) == ([200, 200, 429], [200, 200])
+    assert (anns, bobs) == ([200, 429], 200)
 
 
 async def test_bodies_are_limited_whether_or_not_they_say_their_length() -> None:

@@ -154,7 +154,12 @@ class StandIn:
         talk = asyncio.current_task()
         assert talk is not None
         self._talks.add(talk)
-        behind, ahead = await asyncio.open_connection(HOST, self._gateway_port)
+        try:
+            behind, ahead = await asyncio.open_connection(HOST, self._gateway_port)
+        except BaseException:  # cut off meanwhile
+            self._talks.discard(talk)
+            writer.close()
+            raise
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while await self._answer(reader, writer, behind, ahead):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -103,6 +104,7 @@ async def test_a_storm_holds_back_nobody_else_and_costs_no_attempts(
             return models.open_breakers == 1
 
         await eventually(is_stormy)
+        began = time.monotonic()
         await insert_many(rows, "echo")
 
         async def echo_is_done() -> bool:
@@ -111,8 +113,9 @@ async def test_a_storm_holds_back_nobody_else_and_costs_no_attempts(
         await eventually(echo_is_done)
         assert (await statuses(rows, "chat"))["completed"] == 0
         asked = storm.asked()
-        assert asked <= SLOTS + 10, "the first wave, and hardly anything since"
-        await eventually(probes(asked, storm), timeout_s=20)
+        pauses = time.monotonic() - began  # of a second or more
+        assert asked <= SLOTS + 10 + pauses, "the first wave, and hardly anything since"
+        await eventually(probes(asked, storm))
         assert (await statuses(rows, "chat")).keys() <= {"pending", "processing"}
 
         storm.is_over.set()
@@ -121,7 +124,7 @@ async def test_a_storm_holds_back_nobody_else_and_costs_no_attempts(
         async def chat_is_done() -> bool:
             return await statuses(rows, "chat") == {"completed": MANY}
 
-        await eventually(chat_is_done, timeout_s=30)
+        await eventually(chat_is_done, timeout_s=60)
         assert storm.asked() - asked <= MANY + SLOTS
     attempts = await rows.db.fetch_all("SELECT DISTINCT attempt FROM agent_task_requests")
     assert attempts == [(1,)]
@@ -147,7 +150,7 @@ async def test_another_model_of_the_same_provider_goes_on(
 async def test_the_stream_says_that_the_task_waits_for_its_model(
     storm: Storm, start_worker: StartWorker, rows: Rows
 ) -> None:
-    models = storm.models(BreakerPolicy(max_retry_after_s=1.0))
+    models = storm.models(BreakerPolicy(max_retry_after_s=3.0))  # long enough to be looked at
     async with start_worker(Chat(ChatSettings()), models=models):
         task_id = await rows.insert("chat", {"prompt": "hello"}, max_attempts=1)
 
@@ -168,7 +171,7 @@ async def test_the_stream_says_that_the_task_waits_for_its_model(
     ]
     failed = next(data for kind, data in events if kind == "attempt-failed")
     assert (failed["attempt"], failed["code"]) == (1, "provider_paused")
-    assert 1 <= failed["retryInS"] <= 3
+    assert 3 <= failed["retryInS"] <= 6
     again = [data for kind, data in events if kind == "attempt-start"][-1]
     assert (again["attempt"], again["resume"]) == (1, "postponed")
 

@@ -93,11 +93,11 @@ async def test_a_channel_ends_with_its_token_and_not_with_the_one_before(topics:
         phone(gateway.socket_url()) as client,
     ):
         await joined(client, token(ANN, lasts_s=1_000))
+        began = time.time()
         later = token(ANN, lasts_s=2_000)
         await client.say("realtime:tasks", "access_token", {"access_token": later}, join_ref="1")
         assert await client.is_silent()
         looks = _count_looks(gateway)
-        began = time.time()
         gateway.hub.now = lambda: began + 1_500
         await eventually(lambda: asyncio.sleep(0, len(looks) >= 2))
         assert of(gateway, ANN) == 1
