@@ -15,7 +15,7 @@ export default defineConfig({
     target: 'es2022',
     // Nothing is inlined as a data: address, so a content security policy needs no exception for it.
     assetsInlineLimit: 0,
-    modulePreload: false,
+    modulePreload: { polyfill: false },
     reportCompressedSize: false,
     chunkSizeWarningLimit: 700,
   },
