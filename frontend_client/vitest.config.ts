@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  test: { include: ['tests/**/*.test.{ts,tsx}'], testTimeout: 30_000, restoreMocks: true },
+  test: { include: ['tests/**/*.test.{ts,tsx}'], testTimeout: 60_000, restoreMocks: true },
 });

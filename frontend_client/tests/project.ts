@@ -20,9 +20,9 @@ export async function startProject(): Promise<{ project: ScriptedProject; supaba
   return { project, supabase };
 }
 
-/** Wait until a claim holds; fails after ten seconds with what it last threw. */
+/** Wait until a claim holds; fails after fifty seconds with what it last threw. */
 export async function until<Value>(claim: () => Value | Promise<Value>): Promise<Value> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 50_000;
   for (;;) {
     try {
       const value = await claim();

@@ -198,13 +198,13 @@ class Scene:
 
     # Waiting
 
-    async def lease_passes(self) -> None:
+    async def lease_passes(self, lease_s: float = LEASE_S) -> None:
         """Wait for more than a lease, by the database's clock."""
         began = await self.insist(lambda: self.db.fetch_value("SELECT clock_timestamp()"))
         await self.until(
             "SELECT clock_timestamp() > %(began)s + make_interval(secs => %(lease_s)s)",
             began=began,
-            lease_s=LEASE_S * 1.5,
+            lease_s=lease_s * 1.5,
         )
 
     async def insist(self, act: Callable[[], Awaitable[Value]]) -> Value:

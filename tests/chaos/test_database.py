@@ -16,6 +16,10 @@ from tests.chaos.server import Server, running_server
 
 HOLD_BACK = "LOCK TABLE public.agent_task_events IN ACCESS EXCLUSIVE MODE"
 
+CALM_LEASE_S = 6.0
+CALM = {"AGENT_WORKER_LEASE_S": str(CALM_LEASE_S)}
+"""Of workers none of which may be taken for dead, however busy the machine is."""
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
@@ -53,7 +57,7 @@ async def test_sessions_that_are_cut_in_storms_cost_no_attempt_and_no_outcome(
     scene: Scene, rounds: Rounds
 ) -> None:
     for _ in range(2):
-        scene.start()
+        scene.start(**CALM)
     await scene.alive(2)
     cut = 0
     for _ in rounds(5):
@@ -70,8 +74,8 @@ async def test_sessions_that_are_cut_in_storms_cost_no_attempt_and_no_outcome(
 async def test_a_pool_whose_statements_all_hang_keeps_the_leases_and_goes_on_afterwards(
     scene: Scene, rounds: Rounds
 ) -> None:
-    scene.start()
-    scene.start()
+    scene.start(**CALM)
+    scene.start(**CALM)
     await scene.alive(2)
     for _ in rounds(1):
         await scene.insert(40)
@@ -82,7 +86,7 @@ async def test_a_pool_whose_statements_all_hang_keeps_the_leases_and_goes_on_aft
                 "SELECT count(*) >= 2 FROM pg_stat_activity "
                 "WHERE wait_event_type = 'Lock' AND datname = current_database()"
             )
-            await scene.lease_passes()
+            await scene.lease_passes(CALM_LEASE_S)
         await scene.further(10)
     await scene.settle()
     rescued = "SELECT count(*) FROM public.agent_task_events WHERE data ->> 'code' = 'worker_lost'"
@@ -113,7 +117,7 @@ async def test_commits_that_wait_for_a_standby_only_take_longer(
     scene: Scene, server: Server, rounds: Rounds
 ) -> None:
     for _ in range(2):
-        scene.start()
+        scene.start(**CALM)
     await scene.alive(2)
     for _ in rounds(1):
         await scene.insert(30)
@@ -121,7 +125,7 @@ async def test_commits_that_wait_for_a_standby_only_take_longer(
         server.set("synchronous_standby_names", "nobody")
         try:
             await scene.until("SELECT count(*) >= 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-            await scene.lease_passes()
+            await scene.lease_passes(CALM_LEASE_S)
         finally:
             server.set("synchronous_standby_names", None)
         await scene.further(10)

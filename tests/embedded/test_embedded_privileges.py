@@ -116,7 +116,7 @@ def test_closed_wheel_is_copied_once_to_where_the_account_reaches_it(tmp_path: P
     try:
         assert found.bindir.is_relative_to(f"/var/lib/agent-worker/test-{os.getpid()}")
         assert find_binaries(account, among=[hidden]) == found
-        assert account.run([found.program("initdb"), "-V"], timeout_s=10).returncode == 0
+        assert account.run([found.program("initdb"), "-V"], timeout_s=60).returncode == 0
     finally:
         shutil.rmtree(found.bindir.parents[2])
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { StreamEvent } from '../../src/workers/index.js';
+import { until } from '../project.js';
 import {
   type Answer,
   all,
@@ -142,9 +143,10 @@ describe('a silent connection', () => {
     const gateway = await ScriptedGateway.start();
     gateway.script = [() => {}, stream(ROWS.slice(0, 2), 'open'), rest];
 
-    const events = await all(gateway.workers({}, { idleMs: 150 }).execute('a', {}));
+    const events = await all(gateway.workers({}, { idleMs: 1500 }).execute('a', {}));
 
     expect(events).toEqual(EVENTS);
+    await until(() => gateway.asked[0]?.isGone && gateway.asked[1]?.isGone);
     expect(gateway.asked.map(({ isGone }) => isGone)).toEqual([true, true, false]);
   });
 
@@ -155,14 +157,14 @@ describe('a silent connection', () => {
         stream(ROWS.slice(0, 2), 'open')(response, {} as never);
         for (let count = 0; count < 20; count += 1) {
           response.write(': heartbeat\n\n');
-          await new Promise((resolve) => setTimeout(resolve, 50)); // longer, all in all, than the silence allowed
+          await new Promise((resolve) => setTimeout(resolve, 200)); // longer, all in all, than the silence allowed
         }
         for (const frame of framesOf(ROWS.slice(2))) response.write(frame);
         response.end('data: [DONE]\n\n');
       },
     ];
 
-    expect(await all(gateway.workers({}, { idleMs: 600 }).execute('a', {}))).toEqual(EVENTS);
+    expect(await all(gateway.workers({}, { idleMs: 3000 }).execute('a', {}))).toEqual(EVENTS);
     expect(gateway.asked).toHaveLength(1);
   });
 });
