@@ -95,7 +95,7 @@ def _visit_twice(browser: Browser, url: str) -> tuple[Visit, Visit]:
 
 
 def _visit(page: Page, url: str) -> Visit:
-    page.goto(f"{url}/#/tasks")
+    page.goto(f"{url.rstrip('/')}/#/tasks")
     page.locator("main h1").first.wait_for(state="attached")
     return {name: float(value) for name, value in page.evaluate(_READ).items()}
 
