@@ -255,10 +255,13 @@ class Scene:
 
     async def further(self, starts: int, *, timeout_s: float = PATIENCE_S) -> None:
         """Wait until so many more attempts have begun, by the ledger: it does not need the database."""
-        wanted = self.counts()["start"] + starts
+        await self.begun(self.counts()["start"] + starts, timeout_s=timeout_s)
+
+    async def begun(self, starts: int, *, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until so many attempts have begun in all."""
 
         async def has_come() -> bool:
-            return self.counts()["start"] >= wanted
+            return self.counts()["start"] >= starts
 
         await eventually(has_come, timeout_s=timeout_s)
 

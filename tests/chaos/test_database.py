@@ -61,9 +61,12 @@ async def test_sessions_that_are_cut_in_storms_cost_no_attempt_and_no_outcome(
     await scene.alive(2)
     cut = 0
     for _ in rounds(5):
-        await scene.insert(20)
         for _ in range(4):
-            await scene.further(4)
+            begun = scene.counts()[
+                "start"
+            ]  # before the insert: these tasks may all have begun a moment later
+            await scene.insert(5)
+            await scene.begun(begun + 2)
             cut += await scene.cut_sessions()
     await scene.settle()
     assert cut >= 20
