@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, settings
 from agent_worker.db.connection import Database
 from agent_worker.embedded import EmbeddedPostgres
 from agent_worker.embedded.places import remove_data
+from agent_worker.testing.openai_server import ScriptedOpenAI
 from agent_worker.testing.postgres import TestDatabases
 from tests.rest.project import StandIn
 
@@ -110,6 +111,13 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     """An open pool to this test's database; four connections, so that a test can hold one and ask with another."""
     async with Database(database_url, max_size=4) as opened:
         yield opened
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedOpenAI]:
+    """A model provider that follows a script."""
+    with ScriptedOpenAI() as scripted:
+        yield scripted
 
 
 @pytest.fixture

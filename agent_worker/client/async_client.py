@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from uuid import UUID
 
 from agent_worker.client.answering import Answering
@@ -23,9 +24,6 @@ class AsyncClient(TaskClient):
         print(result.answer)
     ```
 
-    Attributes:
-        workers: Runs pipelines and speaks their protocol.
-
     Args:
         database_url: `postgresql://…` of a role that owns the tables, or of service_role.
         pool_size: Most connections besides the listening one.
@@ -36,12 +34,10 @@ class AsyncClient(TaskClient):
         ConfigurationError: `database_url` is malformed.
     """
 
-    def __init__(
-        self, database_url: str, *, pool_size: int = 4, poll_s: float = 2.0, patience_s: float = 15.0
-    ) -> None:
-        super().__init__(database_url, pool_size=pool_size, poll_s=poll_s, patience_s=patience_s)
-        self._answering = Answering(self._db)
-        self.workers = Workers(self, self._answer_run)
+    @cached_property
+    def workers(self) -> Workers:
+        """Runs pipelines and speaks their protocol."""
+        return Workers(self, self._answer_run)
 
     async def _answer_run(self, agent: str | None, task_id: UUID, results: Sequence[JsonObject]) -> int:
-        return await self._patiently(lambda: self._answering.answer(agent, task_id, results))
+        return await self._patiently(lambda: Answering(self._db).answer(agent, task_id, results))

@@ -48,17 +48,7 @@ def database_url_from_env() -> str:
 
 
 class TaskClient:
-    """Submits tasks, waits for them and follows their streams; see `AsyncClient`.
-
-    Args:
-        database_url: `postgresql://…` of a role that owns the tables, or of service_role.
-        pool_size: Most connections besides the listening one.
-        poll_s: Longest time a change goes unnoticed when notifications do not arrive.
-        patience_s: How long calls try again while the database is away.
-
-    Raises:
-        ConfigurationError: `database_url` is malformed.
-    """
+    """Submits tasks, waits for them and follows their streams; `AsyncClient` tells what it is made with."""
 
     def __init__(
         self, database_url: str, *, pool_size: int = 4, poll_s: float = 2.0, patience_s: float = 15.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,6 @@ from agent_worker.testing.openai_server import ScriptedOpenAI
 from tests.worker.conftest import project, rows, start_worker, way
 
 __all__ = ["project", "rows", "start_worker", "way"]
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedOpenAI]:
-    with ScriptedOpenAI() as scripted:
-        yield scripted
 
 
 @pytest.fixture

@@ -27,12 +27,6 @@ def asked(**options: object) -> ImageRequest:
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedOpenAI]:
-    with ScriptedOpenAI() as scripted:
-        yield scripted
-
-
-@pytest.fixture
 async def models(server: ScriptedOpenAI, tmp_path: Path) -> AsyncIterator[Models]:
     made = Models(openai_base_url=server.base_url, data_dir=tmp_path)
     yield made
