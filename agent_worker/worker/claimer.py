@@ -109,11 +109,10 @@ class Claimer(Loop[int]):
         is_sweep = now >= self._next_sweep
         spans = self._book.spans(limit, sweep=is_sweep)
         async with self._turn:
-            next_stocktaking, self._next_stocktaking = self._next_stocktaking, 0.0
-            tasks = await self._queue.claim(
-                spans, limit
-            )  # without an answer, tasks may be ours without our knowing
-            self._next_stocktaking = next_stocktaking
+            # Due at once if no answer comes: tasks may then be ours without our knowing.
+            due, self._next_stocktaking = self._next_stocktaking, 0.0
+            tasks = await self._queue.claim(spans, limit)
+            self._next_stocktaking = due
             for task in tasks:
                 self._dispatch(task)
         self._learn(tasks, now, is_sweep=is_sweep)
